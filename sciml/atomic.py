@@ -1,0 +1,67 @@
+"""Files that are never half-written: a temporary file beside the target, synced, then renamed over it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sciml.contracts import UserError
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path in the target's folder; on success it becomes `target`, else it is deleted.
+
+    The temporary file never lies in TMPDIR, which may be another file system (a rename there is a copy).
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full; the old target is untouched.
+    """
+    target = Path(target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise UserError(
+            f"{target} could not be written: {reason(error)}; what stood there before is kept; free the "
+            "disk or make the folder writable, then start the same command again"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(target: Path, content: str | bytes) -> None:
+    """Write text or bytes to `target` so that a whole file stands there at every moment."""
+    with replacing(target) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def sync(path: Path) -> None:
+    """Ask the operating system to have the file's bytes on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def keep_as(target: Path, previous: Path) -> None:
+    """Give the file at `target`, if there is one, the second name `previous`, atomically."""
+    if not target.exists():
+        return
+    link = previous.with_name(f".{previous.name}.{os.getpid()}.part")
+    link.unlink(missing_ok=True)
+    os.link(target, link)
+    os.replace(link, previous)
+
+
+def remove_stale(folder: Path) -> None:
+    """Delete what a killed process left half-written in `folder`."""
+    for path in folder.glob(".*.part"):
+        path.unlink(missing_ok=True)
+
+
+def reason(error: BaseException) -> str:
+    """One line of what the operating system (or a library above it) said."""
+    said = getattr(error, "strerror", None) or str(error)
+    return said.splitlines()[0][:160] if said else type(error).__name__
