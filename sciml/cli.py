@@ -1,0 +1,230 @@
+"""The command `sciml`; standard library only at import, so that `--help` and `list` answer at once.
+
+A mistake of the user's is one line on stderr and exit code 2; a bug is a traceback and exit code 1.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from sciml import catalogue
+from sciml.contracts import UserError
+
+_FLAGS = {"-m", "--multirun", "--resolve"}
+_FLAGS_WITH_VALUE = {"-c", "--cfg", "-p", "--package"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns 0 done, 2 the user's mistake, 3 diverged, 130 interrupted."""
+    try:
+        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        return _interrupted()
+    except SystemExit as end:  # Lightning exits with 1 while it handles the interrupt
+        if isinstance(end.__context__, KeyboardInterrupt):
+            return _interrupted()
+        raise
+    except BrokenPipeError:  # the reader of our output has gone: `sciml list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        from sciml.diagnosis import mistake, one_line
+
+        ours = mistake(error)
+        if ours is None:
+            raise
+        print(f"sciml: {one_line(ours)}", file=sys.stderr)
+        return int(getattr(ours, "exit_code", 1))
+
+
+def _interrupted() -> int:
+    print("sciml: interrupted; the same run_dir goes on from the last checkpoint", file=sys.stderr)
+    return 130
+
+
+def _dispatch(arguments: list[str]) -> int:
+    parser = _parser()
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
+        known = ", ".join(_COMMANDS)
+        hint = catalogue.suggestion(arguments[0], _COMMANDS)
+        raise UserError(f"expected a command ({known}), got '{arguments[0]}'{hint}")
+    if not arguments:
+        parser.print_help()
+        return 0
+    wants_help = {"-h", "--help"} & set(arguments)
+    if arguments[0] in ("run", "show") and not wants_help:
+        _COMMANDS[arguments[0]](_split(arguments[0], arguments[1:]))
+        return 0
+    options = parser.parse_args(arguments)
+    _COMMANDS[options.command](options)
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see '{self.prog} --help'")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="sciml", description="Trains, evaluates and carries away scientific models."
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, what: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=what, description=what)
+
+    listing = command("list", "list cases, runs, or the choices of a group")
+    listing.add_argument("kind", nargs="?", help="cases (default), runs, balancers, optimizers …")
+    for name, what in (
+        ("show", "print the configuration, with the file that each value came from"),
+        ("run", "train, evaluate, write the run folder"),
+    ):
+        running = command(name, what)
+        running.add_argument("case", metavar="CASE", help="folder/variant, or folder")
+        running.add_argument("override", metavar="key=value", nargs="*", help="change a key")
+    running.add_argument("-m", "--multirun", action="store_true", help="sweep: key=a,b,c")
+    running.add_argument("-c", "--cfg", metavar="job", help="print the configuration, run nothing")
+    evaluate = command("evaluate", "compute the metrics of a run again, from its checkpoint")
+    evaluate.add_argument("run", metavar="RUN", help="run folder")
+    compare = command("compare", "one table and one figure over several runs")
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="run folders")
+    compare.add_argument("--out", default="compare.png", metavar="FILE", help="the figure")
+    export = command("export", "write the trained model as a bundle that runs without sciml")
+    export.add_argument("run", metavar="RUN", help="run folder")
+    export.add_argument("--to", required=True, metavar="FOLDER", help="where the bundle goes")
+    export.add_argument("--format", default="pt2,onnx", help="of pt2, onnx, torchscript")
+    export.add_argument("--force", action="store_true", help="replace an older bundle")
+    completion = command(
+        "completion", "print completion for a shell: source <(sciml completion bash)"
+    )
+    completion.add_argument("shell", choices=("bash", "zsh"))
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        import sciml
+
+        print(f"sciml {sciml.__version__}")
+        parser.exit()
+
+
+def _split(command: str, words: Sequence[str]) -> argparse.Namespace:
+    """`CASE key=value … flags` in any order; Hydra wants its flags before the overrides."""
+    flags: list[str] = []
+    plain: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in _FLAGS and command == "run":
+            flags.append(word)
+        elif word in _FLAGS_WITH_VALUE and command == "run":
+            flags += [word, next(rest, "")]
+        elif word.startswith("-"):
+            known = sorted(_FLAGS | _FLAGS_WITH_VALUE) if command == "run" else []
+            hint = catalogue.suggestion(word, known)
+            options = f"an option of 'sciml {command} --help'"
+            raise UserError(f"{command}: expected {options}, got '{word}'{hint}")
+        else:
+            plain.append(word)
+    cases = [word for word in plain if "=" not in word and not word.startswith("~")]
+    overrides = [word for word in plain if word not in cases]
+    if not cases:
+        raise UserError(f"{command}: expected the name of a case, got none; see 'sciml list cases'")
+    if len(cases) > 1:
+        raise UserError(
+            f"{command}: expected one case and key=value …, got '{cases[0]}' and '{cases[1]}'; "
+            "several cases are written A,B with -m"
+        )
+    names = [catalogue.find_case(name).name for name in cases[0].split(",")]
+    if len(names) > 1 and not {"-m", "--multirun"} & set(flags):
+        raise UserError(f"{command}: several cases need -m, got {cases[0]}")
+    return argparse.Namespace(cases=names, overrides=overrides, flags=flags)
+
+
+def _list(options: argparse.Namespace) -> None:
+    listed = catalogue.kinds()
+    kind = options.kind or "cases"
+    kind = kind if kind in listed else catalogue.plural(kind)
+    if kind == "runs":
+        from sciml.runs import find_runs
+
+        print(*find_runs(), sep="\n")
+        return
+    if kind not in listed:
+        names = [*listed, "runs"]
+        hint = catalogue.suggestion(kind, names)
+        raise UserError(f"list: expected one of {', '.join(names)}, got '{options.kind}'{hint}")
+    width = max(map(len, listed[kind]), default=0)
+    for name, what in listed[kind].items():
+        print(f"{name.ljust(width)}  {what}".rstrip())
+
+
+def _show(options: argparse.Namespace) -> None:
+    from sciml import compose
+
+    print(compose.show(options.cases[0], options.overrides))
+
+
+def _run(options: argparse.Namespace) -> None:
+    from sciml.diagnosis import check_choices, check_form
+
+    check_form(options.overrides)
+    check_choices(options.overrides)
+    from sciml import compose
+
+    compose.main(options.cases, options.overrides, options.flags)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    _run_folder(options.run)
+    from sciml import compose
+
+    compose.evaluate(options.run)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from sciml.tables import comparison
+
+    folders = [Path(run) for run in options.runs]
+    print(comparison(folders))
+    from sciml.report import compare
+
+    compare.figure(folders, Path(options.out))
+    print(f"figure: {options.out}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    _run_folder(options.run)
+    from sciml import compose
+
+    compose.export(options.run, options.to, options.format.split(","), options.force)
+
+
+def _run_folder(path: str) -> None:
+    from sciml.runs import load_config
+
+    load_config(path)
+
+
+def _completion(options: argparse.Namespace) -> None:
+    from sciml.completion import script
+
+    print(script(options.shell, list(_COMMANDS)))
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "list": _list,
+    "show": _show,
+    "run": _run,
+    "evaluate": _evaluate,
+    "compare": _compare,
+    "export": _export,
+    "completion": _completion,
+}

@@ -1,0 +1,316 @@
+"""Case and overrides → configuration → objects → outcome. The only file that imports Hydra.
+
+The front end hands `CASE key=value …` to a real `hydra.main`, so multirun, sweepers, launchers and
+`--cfg` are Hydra's own. Its complaints are said again in one line, with the nearest name.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from sciml import catalogue, checks, diagnosis, evaluation, runs, tables
+from sciml.contracts import Phase, UserError
+from sciml.evaluation import Parts, Result
+from sciml.signatures import OURS
+
+catalogue.install_namespace()
+
+_CONFIG = "run"
+_VERSION_BASE = "1.3"
+
+
+def main(cases: Sequence[str], overrides: Sequence[str], flags: Sequence[str] = ()) -> None:
+    """`sciml run` behind the front end: one run, or a sweep with `-m` among the flags.
+
+    Raises:
+        UserError: unknown key, choice or keyword, wrong type, unusable run folder.
+    """
+    _see_cases()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on instead of printing them
+    sweeping = any(flag in ("-m", "--multirun") for flag in flags)
+    sweeping = sweeping or "hydra.mode=MULTIRUN" in overrides
+    raised: list[Exception] = []
+    task = _task if sweeping else _catching(raised)
+    entry = hydra.main(str(catalogue.home() / "conf"), _CONFIG, _VERSION_BASE)(task)
+    if len(cases) > 1:
+        overrides = _over_several(cases, overrides)
+    arguments = [*flags, *_arguments(",".join(cases), overrides)]
+    with _command_line([sys.argv[0], *arguments]), _translated(cases[0], overrides):
+        entry()
+    for error in raised:
+        raise error
+
+
+def _over_several(cases: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """Overrides for a sweep over cases.
+
+    Hydra first composes without any case, and there a case's own keys do not exist: so they are
+    checked here, case by case, and then set by force.
+    """
+    choices = [o.split(",")[0] for o in overrides if diagnosis.is_choice(o)]
+    for case in cases:
+        diagnosis.check_keys(_plain(compose(case, choices))[1], overrides)
+    return [o if diagnosis.is_choice(o) or o[0] in "+~" else f"++{o}" for o in overrides]
+
+
+def run(case: str, *overrides: str) -> Result:
+    """Runs a case: `sciml.run("helmholtz_2d/m4", "balancer=fixed", "seed=1")`.
+
+    Args:
+        case: `folder/variant`, or `folder` for its default variant.
+        overrides: `key=value`, as on the command line.
+
+    Returns: an object with `metrics` (dict), `path` (the run folder) and `model`.
+    """
+    _see_cases()
+    name = catalogue.find_case(case).name
+    return execute(compose(name, overrides), name, ["sciml", "run", name, *overrides])
+
+
+def evaluate(folder: str | Path) -> dict[str, Any]:
+    """Computes metrics, `result.nc`, figures and report of a run again, from its checkpoint."""
+    _see_cases()
+    config = OmegaConf.create(runs.load_config(folder))
+    return evaluation.evaluate_again(build(config), Path(folder))
+
+
+def restore(folder: str | Path) -> tuple[Parts, Any]:
+    """The parts of a run folder and its trained model."""
+    from sciml.training.run import restore as trained
+
+    _see_cases()
+    parts = build(OmegaConf.create(runs.load_config(folder)))
+    return parts, trained(parts.system, parts.balancer, parts.phases, Path(folder))
+
+
+def export(folder: str | Path, target: str, formats: Sequence[str], force: bool = False) -> None:
+    """Writes the bundle of a run's trained model; `force` replaces an older bundle."""
+    parts, model = restore(folder)
+    evaluation.export(parts, model, Path(folder), target, formats, force)
+
+
+def compose(case: str, overrides: Sequence[str]) -> DictConfig:
+    """The composed configuration of one run, without the `hydra` node."""
+    with _initialized(), _translated(case, overrides):
+        return hydra.compose(_CONFIG, _arguments(case, overrides))
+
+
+def show(case: str, overrides: Sequence[str]) -> str:
+    """The configuration as YAML, with the file that each value came from as a comment."""
+    _see_cases()
+    with _initialized(), _translated(case, overrides):
+        arguments = _arguments(case, overrides)
+        config = hydra.compose(_CONFIG, arguments)
+        origins = _origins(arguments)
+    config.case = case
+    plain, resolved = _plain(config)
+    return tables.annotated(plain, resolved, origins)
+
+
+def _origins(arguments: Sequence[str]) -> dict[str, str]:
+    """Key → the file that set it last, or the command line; by way of Hydra's private loader."""
+    loader: Any = GlobalHydra.instance().config_loader()
+    overrides, files = loader._parse_overrides_and_create_caching_repo(_CONFIG, list(arguments))
+    found: dict[str, str] = {}
+    for default in loader.compute_defaults_list(_CONFIG, list(arguments), RunMode.RUN).defaults:
+        if not default.config_path.startswith("hydra/"):
+            loaded = loader._load_single_config(default, files).config
+            folder = "" if default.config_path.startswith("cases/") else "conf/"
+            for key in runs.flat(OmegaConf.to_container(loaded, resolve=False)):
+                found[key] = f"{folder}{default.config_path}.yaml"
+    for override in overrides:
+        if not override.is_delete():
+            for key in runs.flat(override.value(), override.key_or_group):
+                found[key] = "command line"
+    return {**found, "case": "command line"}
+
+
+def execute(config: DictConfig, case: str, command: Sequence[str]) -> Result:
+    """Checks, trains, evaluates, writes; refuses mistakes before anything heavy loads if it can."""
+    with open_dict(config):
+        config.case = case
+    plain, resolved = _plain(config)
+    checks.check_run(resolved, plain)
+    runs.check_run(config.run_dir, plain)
+    parts = build(config)
+    folder = runs.open_run(config.run_dir, plain, command)
+
+    from sciml.training.run import train
+
+    with _processes():
+        outcome = train(parts.system, parts.balancer, parts.phases, parts.settings, folder)
+    if runs.rank() > 0:
+        return Result(folder, {}, outcome.model)
+    costs = {"steps": outcome.steps, "cpu_s": outcome.cpu_s, "wall_s": outcome.wall_s}
+    return evaluation.finish(parts, outcome.model, folder, costs)
+
+
+@contextmanager
+def _processes() -> Iterator[None]:
+    """Leaves no process group and no rank in the environment behind, so that a sweep may go on."""
+    import torch.distributed as dist
+
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
+        if runs.rank() == 0:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def build(config: DictConfig) -> Parts:
+    """Instantiates system, balancer, phases and trainer settings."""
+    import torch
+
+    settings = _instantiate(config, "trainer")
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(config.seed)
+    phases = _instantiate(config, "phases")
+    _check_optimizers(phases)
+    return Parts(
+        system=_instantiate(config, "system"),
+        balancer=_instantiate(config, "balancer"),
+        phases=phases,
+        settings=settings,
+        published=_plain(config)[1].get("published") or {},
+        case=config.get("case") or "unnamed",
+    )
+
+
+def _check_optimizers(phases: Mapping[str, Phase]) -> None:
+    """Has every optimizer refuse its settings now, on one number, not when its phase begins."""
+    import torch
+
+    for name, phase in phases.items():
+        try:
+            phase.optimizer([torch.nn.Parameter(torch.zeros(1))])
+        except (TypeError, ValueError) as error:
+            raise UserError(f"phases.{name}.optimizer: {diagnosis.one_line(error)}") from error
+
+
+def _instantiate(config: DictConfig, name: str) -> Any:
+    try:
+        return hydra.utils.instantiate(config[name], _convert_="all")
+    except HydraException as error:
+        missing = diagnosis.cause(error, ModuleNotFoundError)
+        if missing is not None and (missing.name or "").split(".")[0] not in OURS:
+            raise UserError(
+                f"{name}: needs the package '{missing.name}', which is not installed; "
+                f"pip install {missing.name}"
+            ) from error
+        raise (diagnosis.located(error) or error) from error.__cause__
+
+
+def _plain(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The configuration as plain dicts and lists: interpolations kept, and resolved."""
+    try:
+        kept: Any = OmegaConf.to_container(config, resolve=False)
+        resolved: Any = OmegaConf.to_container(config, resolve=True)
+        return kept, resolved
+    except OmegaConfBaseException as error:
+        raise UserError(f"configuration: {diagnosis.one_line(error)}") from error
+
+
+def _task(config: DictConfig) -> float | None:
+    """What Hydra runs for each job; importable by name, so that launchers can send it elsewhere."""
+    details = HydraConfig.get()
+    case = details.runtime.choices["cases"]
+    overrides = [o for o in details.overrides.task if not o.startswith(("cases=", "run_dir="))]
+    if config.run_dir and details.mode == RunMode.MULTIRUN and not _is_reference(config, "run_dir"):
+        config.run_dir = str(Path(config.run_dir) / str(details.job.num))
+    if config.run_dir:
+        overrides.append(f"run_dir={config.run_dir}")
+    if details.mode == RunMode.MULTIRUN:
+        own = " ".join(override.lstrip("+") for override in overrides)
+        print(f"job {details.job.num}: {case} {own}", flush=True)
+    # Lightning starts further processes with the command it finds: it has to be this job's own.
+    with _command_line([sys.argv[0], "run", case, *overrides]):
+        result = execute(config, case, ["sciml", "run", case, *overrides])
+    return result.objective
+
+
+def _is_reference(config: DictConfig, key: str) -> bool:
+    return OmegaConf.is_interpolation(config, key)
+
+
+def _catching(raised: list[Exception]) -> Callable[[DictConfig], float | None]:
+    """A single run's task: its exception passes by Hydra, which would print a line of its own."""
+
+    def task(config: DictConfig) -> float | None:
+        try:
+            return _task(config)
+        except Exception as error:
+            raised.append(error)
+            return None
+
+    return task
+
+
+def _see_cases() -> None:
+    catalogue.export_search_path()
+    catalogue.install_namespace()
+
+
+def _arguments(case: str, overrides: Sequence[str]) -> list[str]:
+    """Hydra's overrides for a case: it is a choice of the group `cases` in the search path."""
+    others = catalogue.conf_folders()[1:]
+    folders = [*others, *catalogue.roots()]
+    paths = ",".join("'file://" + str(f).replace("'", "\\'") + "'" for f in folders)
+    return [f"hydra.searchpath=[{paths}]", f"cases={case}", *overrides]
+
+
+@contextmanager
+def _command_line(arguments: list[str]) -> Iterator[None]:
+    before, sys.argv = sys.argv, arguments
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+@contextmanager
+def _initialized() -> Iterator[None]:
+    GlobalHydra.instance().clear()
+    folder = str(catalogue.home() / "conf")
+    with hydra.initialize_config_dir(folder, version_base=_VERSION_BASE):
+        yield
+
+
+@contextmanager
+def _translated(case: str, overrides: Sequence[str]) -> Iterator[None]:
+    """Hydra's complaints about the configuration become `UserError`s of one line."""
+    try:
+        yield
+    except HydraException as error:
+        kinds = (ConfigCompositionException, OverrideParseException)
+        if isinstance(error, kinds) and diagnosis.mistake(error) is None:
+            raise _explained(error, case, overrides) from error
+        raise
+
+
+def _explained(error: Exception, case: str, overrides: Sequence[str]) -> UserError:
+    diagnosis.check_choices(overrides)
+    GlobalHydra.instance().clear()
+    with _initialized():
+        choices = [o for o in overrides if diagnosis.is_choice(o)]
+        try:
+            config = hydra.compose(_CONFIG, _arguments(case, choices))
+        except HydraException:
+            return UserError(diagnosis.one_line(error))
+    _, resolved = _plain(config)
+    diagnosis.check_keys(resolved, overrides)
+    return UserError(diagnosis.one_line(error))

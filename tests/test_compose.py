@@ -1,0 +1,242 @@
+"""From a case and overrides to a finished run folder, with the smallest system there is: a line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sciml import compose, runs
+from sciml.catalogue import SEARCH_VARIABLE
+from sciml.contracts import UserError
+
+CASES = Path(__file__).parent / "cases"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(SEARCH_VARIABLE, str(CASES))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "")
+    monkeypatch.setenv(runs.VARIABLE, "")
+
+
+def shown(case: str, *overrides: str) -> dict[str, str]:
+    """Lines of `show` without indentation, the first of equal ones: `key: value` → where from."""
+    lines = reversed(compose.show(case, overrides).splitlines())
+    pairs = [line.split("#") for line in lines if "#" in line]
+    return {what.strip(): origin.strip() for what, origin in pairs}
+
+
+def test_show_names_the_file_of_every_key() -> None:
+    lines = shown("toy/long", "seed=3", "+system.scale=2.5")
+    assert lines["case: toy/long"] == "command line"
+    assert lines["seed: 3"] == "command line"
+    assert lines["scale: 2.5"] == "command line"
+    assert lines["lr: 0.001"] == "conf/optimizer/adam.yaml"
+    assert lines["points: 16"] == "cases/toy/default.yaml"
+    assert lines["steps: 40"] == "cases/toy/long.yaml"
+    assert lines["numerator: misfit"] == "cases/toy/long.yaml"
+    assert lines["_target_: sciml.balance.gradients.Annealing"].startswith("conf/balancer/")
+    assert lines["run_dir: null"] == "conf/run.yaml"
+
+
+def test_a_choice_on_the_command_line_wins_over_the_case() -> None:
+    assert "_target_: sciml.balance.fixed.Fixed" in shown(
+        "toy/long", "balancer=fixed", "~balancer.numerator"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("balanzer=fixed", "balanzer: expected a key .* did you mean 'balancer'?"),
+        ("balancer=fixd", "balancer: expected one of .* got 'fixd'; did you mean 'fixed'?"),
+        ("sede=1", "sede: expected a key .* did you mean 'seed'?"),
+        ("system.poimts=1", r"system.poimts: .* sciml_cases.toy.case.system.* mean 'points'?"),
+        ("system.scale=2", r"system.scale: .* takes it, .* write \+system.scale=2"),
+        ("phases.adma.steps=1", "phases.adma: expected a key .* did you mean 'adam'?"),
+        ("seed.x=1", "seed.x: there are no keys within seed"),
+        ("seed=[1,", "no viable|mismatched|expect|missing"),
+        ("seed=1,2", "Ambiguous value"),
+    ],
+)
+def test_mistakes_in_composing(override: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        compose.compose("toy/default", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed=abc", "seed: expected a whole number >= 0, got 'abc'"),
+        ("seed=-1", "seed: expected a whole number >= 0, got -1"),
+        ("system.points=abc", r"system.points: expected int, got 'abc' \(str\)"),
+        ("phases.adam.steps=1e3", r"expected int, got 1000.0 \(float\); set .*steps=1000"),
+        ("+optimizer.lrr=1", "optimizer.lrr: expected a keyword .* did you mean 'lr'?"),
+        ("trainer.threads=many", "trainer.threads: expected int, got 'many'"),
+        ("+system.x=${nowhere}", "configuration: Interpolation key 'nowhere' not found"),
+        ("~phases.adam", "phases: expected keys and values"),
+        ("balancer._target_=sciml.balance.fixed.Fixd", "did you mean 'Fixed'?"),
+    ],
+)
+def test_mistakes_in_values_leave_no_folder(override: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        compose.run("toy", override)
+    assert not Path("runs").exists()
+
+
+def test_a_constructors_refusal_names_its_node() -> None:
+    with pytest.raises(UserError, match="system: points: expected > 0, got 0"):
+        compose.run("toy", "system.points=0")
+    assert not Path("runs").exists()
+
+
+def test_an_unknown_case() -> None:
+    with pytest.raises(UserError, match="did you mean 'toy'?"):
+        compose.run("tooy")
+
+
+def test_an_optimizer_refuses_its_settings_at_the_door() -> None:
+    with pytest.raises(UserError, match=r"phases\.adam\.optimizer: Invalid learning rate: -1"):
+        compose.run("toy", "optimizer.lr=-1.0")
+    assert not Path("runs").exists()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> compose.Result:
+    """One run, shared by the tests that only look at it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SEARCH_VARIABLE, str(CASES))
+        patch.setenv(runs.VARIABLE, "")
+        folder = tmp_path_factory.mktemp("finished") / "run"
+        return compose.run("toy", "seed=1", f"run_dir={folder}")
+
+
+def test_a_run_leaves_its_folder(finished: compose.Result) -> None:
+    files = {file.name for file in finished.path.iterdir()}
+    assert files >= {
+        *("config.yaml", "provenance.json", "metrics.json", "history.csv"),
+        *("result.nc", "report.html", "figures", "checkpoints"),
+    }
+    assert not (finished.path / ".hydra").exists()
+
+
+def test_metrics_are_flat_and_those_of_the_model(finished: compose.Result) -> None:
+    metrics = json.loads((finished.path / "metrics.json").read_text())
+    assert metrics == finished.metrics
+    slope = next(finished.model.parameters()).item()  # (slope − 2) x against 2 x, whatever the x
+    assert metrics["rel_l2/y"] == pytest.approx(abs(slope - 2) / 2, rel=1e-5)
+    assert metrics["steps"] == 20
+    assert metrics["parameters"] == 1
+    assert metrics["cpu_s"] > 0 and metrics["wall_s"] > 0 and metrics["peak_rss_mb"] > 100
+    assert finished.objective == metrics["rel_l2/y"]
+
+
+def test_the_prediction_is_a_cf_dataset(finished: compose.Result) -> None:
+    import xarray
+
+    with xarray.open_dataset(finished.path / "result.nc") as dataset:
+        slope = next(finished.model.parameters()).item()
+        assert dataset.y.values == pytest.approx(slope * dataset.x.values, rel=1e-5, abs=1e-7)
+        assert dataset.attrs["Conventions"] == "CF-1.11"
+        assert "_FillValue" not in dataset.x.encoding
+
+
+def test_configuration_keeps_interpolations_and_runs_again(finished: compose.Result) -> None:
+    config = runs.load_config(finished.path)
+    assert config["system"]["seed"] == "${seed}"
+    assert config["case"] == "toy/default"
+    again = compose.run("toy", "seed=1")
+    assert again.metrics["rel_l2/y"] == finished.metrics["rel_l2/y"]
+    assert again.path != finished.path
+
+
+def test_evaluate_gives_the_same_numbers(finished: compose.Result) -> None:
+    (finished.path / "metrics.json").unlink()
+    metrics = compose.evaluate(finished.path)
+    assert metrics["rel_l2/y"] == pytest.approx(finished.metrics["rel_l2/y"], rel=1e-6)
+    assert metrics["steps"] == 20
+    assert json.loads((finished.path / "metrics.json").read_text()) == metrics
+
+
+def test_more_steps_go_on_and_equal_an_uninterrupted_run() -> None:
+    compose.run("toy", "run_dir=r")
+    longer = compose.run("toy", "run_dir=r", "phases.adam.steps=30")
+    straight = compose.run("toy", "run_dir=s", "phases.adam.steps=30")
+    assert longer.metrics["steps"] == 30
+    assert longer.metrics["rel_l2/y"] == straight.metrics["rel_l2/y"]
+    with pytest.raises(UserError, match="seed=0, got seed=1"):
+        compose.run("toy", "run_dir=r", "phases.adam.steps=30", "seed=1")
+
+
+def test_a_sweep_gives_every_job_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    compose.main(["toy/default", "toy/long"], ["seed=1,2", "run_dir=sweep"], ["-m"])
+    seeds = [runs.load_config(f"sweep/{i}")["seed"] for i in range(4)]
+    cases = [runs.load_config(f"sweep/{i}")["case"] for i in range(4)]
+    assert seeds == [1, 2, 1, 2]
+    assert cases == ["toy/default"] * 2 + ["toy/long"] * 2
+    assert "job 3: toy/long seed=2" in capsys.readouterr().out
+    assert not Path("outputs").exists() and not Path("multirun").exists()
+
+
+def test_a_sweep_without_run_dir_makes_new_folders() -> None:
+    compose.main(["toy/default"], ["seed=1,2"], ["-m"])
+    assert len(list(runs.find_runs("runs/toy/default"))) == 2
+
+
+def test_a_sweep_over_cases_still_knows_their_keys() -> None:
+    with pytest.raises(UserError, match="phases.adam.stps: .* did you mean 'steps'?"):
+        compose.main(["toy/default", "toy/long"], ["phases.adam.stps=1"], ["-m"])
+
+
+def test_other_exceptions_pass_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(compose, "build", fail)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        compose.main(["toy/default"], [])
+
+
+def test_cfg_job_is_hydras_own(capsys: pytest.CaptureFixture[str]) -> None:
+    compose.main(["toy/default"], ["seed=5"], ["--cfg", "job"])
+    assert "seed: 5" in capsys.readouterr().out
+    assert not Path("runs").exists()
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sciml", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(CASES.parents[1])},
+    )
+
+
+@pytest.mark.slow
+def test_jobs_sent_to_other_processes_find_the_cases() -> None:
+    pytest.importorskip("submitit", reason="needs the extra 'slurm'")
+    words = ("toy", "seed=1,2", "run_dir=sweep", "-m", "hydra/launcher=submitit_local")
+    done = command("run", *words)
+    assert done.returncode == 0, done.stderr
+    assert [runs.load_config(f"sweep/{i}")["seed"] for i in range(2)] == [1, 2]
+    assert all(runs.read_metrics(f"sweep/{i}")["steps"] == 20 for i in range(2))
+
+
+@pytest.mark.slow
+def test_two_ranks_share_one_folder_in_every_job_of_a_sweep() -> None:
+    done = command("run", "toy", "trainer.devices=2", "seed=1,2", "-m")
+    assert done.returncode == 0, done.stderr
+    folders = list(runs.find_runs("runs/toy/default"))
+    assert len(folders) == 2
+    assert all(runs.read_metrics(folder)["steps"] == 20 for folder in folders)
+    assert not [file for folder in folders for file in folder.glob("**/*.part")]
+
+
+def test_export_writes_a_bundle(finished: compose.Result) -> None:
+    compose.export(finished.path, "bundle", ["pt2"])
+    document = json.loads(Path("bundle/sciml.json").read_text())
+    assert document["metadata"]["case"] == "toy/default"
