@@ -1,0 +1,133 @@
+"""`history.csv`: every logged scalar by step, kept whole across interruptions."""
+
+import csv
+import io
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from sciml import atomic
+from sciml.contracts import Direction
+
+FIRST = ("step", "phase", "cpu_s", "wall_s", "lr")
+
+
+def cpu_seconds() -> float:
+    """CPU-seconds of this process, its threads and its finished children."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+class Clock:
+    """CPU- and wall-seconds spent, carried over a resume."""
+
+    def __init__(self) -> None:
+        self.cpu_before = self.wall_before = 0.0
+        self.start()
+
+    def start(self) -> None:
+        self._cpu, self._wall = cpu_seconds(), time.monotonic()
+
+    @property
+    def cpu_s(self) -> float:
+        return self.cpu_before + cpu_seconds() - self._cpu
+
+    @property
+    def wall_s(self) -> float:
+        return self.wall_before + time.monotonic() - self._wall
+
+
+class History(pl.Callback):
+    """Writes terms, weights, cosines between term gradients, metrics, rate and time every `every` steps.
+
+    Args:
+        path: the CSV file; rows later than the step that a resumed run starts from are dropped.
+        every: steps between rows, >= 1.
+    """
+
+    def __init__(self, path: Path, every: int) -> None:
+        self.path, self.every = path, every
+        self.rows: dict[int, dict[str, Any]] = {}
+        self.writes = True
+        self.clock = Clock()
+
+    def on_train_start(self, trainer, module) -> None:
+        self.clock.start()
+        self.writes = trainer.is_global_zero
+        if self.path.exists() and trainer.global_step > 0:
+            with self.path.open(newline="") as file:
+                kept = [
+                    row for row in csv.DictReader(file) if int(row["step"]) <= trainer.global_step
+                ]
+            self.rows = {
+                int(row["step"]): {k: v for k, v in row.items() if v != ""} for row in kept
+            }
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_index) -> None:
+        step = trainer.global_step
+        if step % self.every == 0 or step == 1 or step >= module.steps:
+            self.rows.setdefault(step, {}).update(self._row(trainer, module, step))
+
+    def on_validation_end(self, trainer, module) -> None:
+        step = trainer.global_step
+        if step not in self.rows and module.latest is not None:
+            self.rows[step] = self._row(trainer, module, step)
+        self.rows.setdefault(step, {"step": step}).update(
+            {f"metric/{name}": value for name, value in module.validation.items()}
+        )
+        self.flush()
+
+    def on_train_end(self, trainer, module) -> None:
+        self.flush()
+
+    def flush(self) -> None:
+        """Write the whole table (on one rank); few hundred rows, so cheap, and never half-written."""
+        if not self.writes:
+            return
+        names = {name for row in self.rows.values() for name in row}
+        columns = [*FIRST, *sorted(names - set(FIRST))]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows[step] for step in sorted(self.rows))
+        atomic.write(self.path, text.getvalue())
+
+    def _row(self, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> dict[str, Any]:
+        stretch = module._stretch
+        optimizers = module.optimizers()
+        optimizer = optimizers[stretch.number] if isinstance(optimizers, list) else optimizers
+        row = {
+            "step": step,
+            "phase": stretch.name,
+            "cpu_s": round(self.clock.cpu_s, 3),
+            "wall_s": round(self.clock.wall_s, 3),
+            "lr": optimizer.param_groups[0]["lr"],
+        }
+        row |= {f"loss/{name}": float(value) for name, value in module.latest.losses.items()}
+        if not isinstance(module.latest_weights, Direction):
+            row |= {f"weight/{name}": float(value) for name, value in module.latest_weights.items()}
+        if module.latest.has_rows:
+            row |= cosines(list(module.latest.losses), module.latest.rows())
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"cpu_s": self.clock.cpu_s, "wall_s": self.clock.wall_s}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.clock.cpu_before, self.clock.wall_before = state["cpu_s"], state["wall_s"]
+
+
+def cosines(names: list[str], rows: torch.Tensor) -> dict[str, float]:
+    """cos(g_a, g_b) for every pair of terms, from the rows `[K, P]`."""
+    unit = rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+    gram = unit @ unit.T
+    return {
+        f"cosine/{a}~{b}": float(gram[i, j])
+        for i, a in enumerate(names)
+        for j, b in enumerate(names)
+        if i < j
+    }

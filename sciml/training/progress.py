@@ -1,0 +1,57 @@
+"""Progress of a run: one live line on a terminal, plain lines elsewhere; terms, weights and the current error."""
+
+import sys
+import time
+
+import pytorch_lightning as pl
+
+from sciml.contracts import Direction
+
+
+class Progress(pl.Callback):
+    """Prints step, terms, weights and the latest validation values.
+
+    Args:
+        every: steps between updates.
+        stream: where to write; a terminal gets one line that is written over.
+    """
+
+    def __init__(self, every: int, stream=None) -> None:
+        self.every = every
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+        self.last = 0.0
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_index) -> None:
+        if not trainer.is_global_zero or not self.live or time.monotonic() - self.last < 0.2:
+            return
+        self.last = time.monotonic()
+        self.stream.write("\r\x1b[2K" + line(trainer.global_step, module)[:200])
+        self.stream.flush()
+
+    def on_validation_end(self, trainer, module) -> None:
+        if trainer.is_global_zero:
+            self._print(line(trainer.global_step, module))
+
+    def on_train_end(self, trainer, module) -> None:
+        if trainer.is_global_zero and self.live:
+            self._print(line(trainer.global_step, module))
+
+    def _print(self, text: str) -> None:
+        self.stream.write(("\r\x1b[2K" if self.live else "") + text + "\n")
+        self.stream.flush()
+
+
+def line(step: int, module: pl.LightningModule) -> str:
+    """step 1200/40001  residual 3.1e-02  walls 4.0e-05 ×61  rel_l2/u 2.5e-02"""
+    parts = [f"step {step}/{module.steps}"]
+    weights = {} if isinstance(module.latest_weights, Direction) else module.latest_weights
+    for name, loss in module.latest.losses.items() if module.latest else ():
+        weight = float(weights.get(name, 1.0))
+        parts.append(f"{name} {float(loss):.2e}" + ("" if weight == 1 else f" ×{weight:.3g}"))
+    parts += [
+        f"{name} {value:.3e}"
+        for name, value in module.validation.items()
+        if not name.startswith("held_out/")
+    ]
+    return "  ".join(parts)

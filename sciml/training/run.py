@@ -1,0 +1,181 @@
+"""One training run in a run folder: resume, train, hand the weights over; and restore a finished one."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from sciml import atomic
+from sciml.contracts import Balancer, Diverged, Phase, System, UserError
+from sciml.training import checkpoint
+from sciml.training.callbacks import Save
+from sciml.training.fit import Fit, validation_statistics, validation_values
+from sciml.training.gradients import GradientHistograms
+from sciml.training.history import History
+from sciml.training.means import Means
+from sciml.training.progress import Progress
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and how a run is carried out; nothing here changes what is computed.
+
+    Args:
+        accelerator: "cpu", "gpu" or "auto".
+        devices: processes on this node.
+        nodes: nodes.
+        strategy: Lightning's strategy; "auto" is one device or DDP.
+        threads: torch threads per process.
+        save_every: steps between checkpoints.
+        validate_every: steps between validations.
+        log_every: steps between rows of `history.csv`.
+        callbacks: further Lightning callbacks (weight averaging …).
+    """
+
+    accelerator: str = "cpu"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    threads: int = 1
+    save_every: int = 1000
+    validate_every: int = 1000
+    log_every: int = 100
+    callbacks: Sequence[pl.Callback] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "nodes", "threads", "save_every", "validate_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"trainer: expected {name} >= 1, got {getattr(self, name)}")
+        if self.accelerator == "gpu" and not torch.cuda.is_available():
+            raise UserError("trainer: expected a GPU, none is visible; use trainer=cpu")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves: the weights to be judged, what it cost, where it went on."""
+
+    model: nn.Module
+    steps: int
+    cpu_s: float
+    wall_s: float
+    resumed_from: int
+
+
+def train(
+    system: System,
+    balancer: Balancer,
+    phases: Mapping[str, Phase],
+    settings: Settings,
+    run: Path,
+) -> Outcome:
+    """Train in the run folder `run`, going on from its newest checkpoint where there is one.
+
+    Raises:
+        UserError: the folder's checkpoints are of another network, or none of them loads.
+        Diverged: a term became NaN or infinite; names the last good checkpoint.
+    """
+    quiet()
+    fit = Fit(system.model, system.objective, balancer, phases, system.data, system.metric)
+    folder = run / "checkpoints"
+    atomic.remove_stale(folder)
+    found = checkpoint.newest(folder)
+    start = 0
+    if found is not None:
+        content = checkpoint.load(found)
+        checkpoint.require_same_network(content, fit, found)
+        start = content["global_step"]
+    history = History(run / "history.csv", settings.log_every)
+    trainer = make_trainer(fit, settings, run, history)
+    try:
+        trainer.fit(fit, ckpt_path=found, weights_only=True)
+    except Diverged as error:
+        history.flush()
+        kept = checkpoint.newest(folder)
+        where = (
+            f"the last good checkpoint is {kept}" if kept else "no checkpoint had been saved yet"
+        )
+        raise Diverged(f"{error}; {where}") from error
+    return Outcome(
+        fit.evaluated, trainer.global_step, history.clock.cpu_s, history.clock.wall_s, start
+    )
+
+
+def make_trainer(fit: Fit, settings: Settings, run: Path, history: History) -> pl.Trainer:
+    """Lightning's trainer with everything of its own that we do better switched off."""
+    return pl.Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        strategy=settings.strategy,
+        max_steps=fit.steps,
+        val_check_interval=settings.validate_every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        callbacks=[
+            *settings.callbacks,
+            GradientHistograms(run / "gradients.npz"),
+            history,
+            Progress(settings.log_every),
+            Save(run / "checkpoints", settings.save_every),
+        ],
+        plugins=[checkpoint.AtomicCheckpointIO()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        inference_mode=False,
+        use_distributed_sampler=False,
+        default_root_dir=run,
+    )
+
+
+def restore(
+    system: System, balancer: Balancer, phases: Mapping[str, Phase], run: Path
+) -> nn.Module:
+    """The trained weights of a run folder, from its newest checkpoint.
+
+    Raises:
+        UserError: there is no checkpoint, it does not load, or it is of another network.
+    """
+    found = checkpoint.newest(run / "checkpoints")
+    if found is None:
+        raise UserError(f"{run} holds no checkpoint; train first: sciml run CASE run_dir={run}")
+    content = checkpoint.load(found)
+    fit = Fit(system.model, system.objective, balancer, phases, system.data, system.metric)
+    checkpoint.require_same_network(content, fit, found)
+    fit.on_load_checkpoint(content)
+    state, averaged = content["state_dict"], "average.module."
+    prefix = averaged if any(name.startswith(averaged) for name in state) else "model."
+    fit.model.load_state_dict(
+        {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
+    )
+    return fit.model
+
+
+def measure(system: System, model: nn.Module) -> dict[str, float]:
+    """Held-out terms and the metric's values of a model, in the model's own precision, on one process."""
+    parameter = next(model.parameters())
+    system.objective.eval()
+    means = Means()
+    for batch in system.data.val_dataloader():
+        moved = batch.to(parameter.device, parameter.dtype)
+        means.add(validation_statistics(model, system.objective, system.metric, moved))
+    return validation_values(means, system.metric, lambda tensor: tensor)
+
+
+def quiet() -> None:
+    """Silence Lightning's advertisements and the warnings that do not apply to step-addressed data."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for text in (
+        ".*does not have many workers.*",
+        ".*weights_only.*",
+        ".*isn't resumable.*",
+        ".*mid-epoch.*",
+        ".*LeafSpec.*",
+    ):
+        warnings.filterwarnings("ignore", message=text)

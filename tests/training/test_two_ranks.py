@@ -1,0 +1,77 @@
+"""Two gloo processes train as one process at the same global batch: equal weights, equal gradients."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.two_ranks import BALANCERS
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(folder: Path, rank: int, ranks: int, port: int) -> subprocess.Popen:
+    """One rank, under the environment that torchrun gives (one process a node)."""
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
+    if ranks > 1:
+        environment |= {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "RANK": str(rank),
+            "LOCAL_RANK": "0",
+            "GROUP_RANK": str(rank),
+            "WORLD_SIZE": str(ranks),
+            "LOCAL_WORLD_SIZE": "1",
+            "TORCHELASTIC_RUN_ID": "test",
+        }
+    command = [sys.executable, "-m", "tests.training.two_ranks", str(folder), str(rank), str(ranks)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory) -> dict[tuple[str, int, int], dict[str, torch.Tensor]]:
+    """What every rank ended with, by (balancer, ranks, rank)."""
+    folders = {ranks: tmp_path_factory.mktemp(f"ranks{ranks}") for ranks in (1, 2)}
+    for ranks, folder in folders.items():
+        port = free_port()
+        processes = [start(folder, rank, ranks, port) for rank in range(ranks)]
+        for process in processes:
+            said, _ = process.communicate(timeout=240)
+            assert process.returncode == 0, said
+    return {
+        (name, ranks, rank): torch.load(folder / f"{name}_{ranks}_{rank}.pt", weights_only=True)
+        for name in BALANCERS
+        for ranks, folder in folders.items()
+        for rank in range(ranks)
+    }
+
+
+@pytest.mark.parametrize("name", BALANCERS)
+def test_ranks_end_equal(ends, name):
+    one, other = ends[name, 2, 0], ends[name, 2, 1]
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("name", BALANCERS)
+def test_two_ranks_are_one_process_at_the_same_global_batch(ends, name):
+    alone, together = ends[name, 1, 0], ends[name, 2, 0]
+    assert alone.keys() == together.keys()
+    for key in alone:
+        torch.testing.assert_close(alone[key], together[key], rtol=1e-10, atol=1e-12)

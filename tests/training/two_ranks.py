@@ -1,0 +1,54 @@
+"""Run by `test_two_ranks.py` once per rank: trains the sine on gloo and saves what the rank ended with."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from sciml.balance.fixed import Fixed
+from sciml.balance.gradients import Annealing
+from sciml.contracts import Phase
+from sciml.training.run import Settings, train
+from tests.training.sine import sine_system
+
+
+class RowsEveryStep(Fixed):
+    """Plain sum, but by way of gradient rows written to `.grad`."""
+
+    def forward(self, step):
+        step.rows()
+        return super().forward(step)
+
+
+BALANCERS = {
+    "fixed": Fixed,
+    "rows": RowsEveryStep,
+    "annealing": lambda: Annealing(every=2),
+    "annealing_released_code": lambda: Annealing(
+        every=2, denominator="weighted", reduce="layer_mean", params="weights"
+    ),
+}
+
+
+def main(folder: Path, rank: int, ranks: int) -> None:
+    """Every balancer in one process: a cold start costs more than the training."""
+    torch.set_num_threads(1)
+    for name, make in BALANCERS.items():
+        balancer = make()
+        phases = {
+            "adam": Phase(
+                steps=12, optimizer=partial(torch.optim.SGD, lr=0.05), precision="float64"
+            )
+        }
+        settings = Settings(
+            nodes=ranks, strategy="ddp" if ranks > 1 else "auto", save_every=5, validate_every=6
+        )
+        outcome = train(sine_system(), balancer, phases, settings, folder / name)
+        state = {f"model.{k}": v for k, v in outcome.model.state_dict().items()}
+        state |= {f"balancer.{k}": v for k, v in balancer.state_dict().items()}
+        torch.save(state, folder / f"{name}_{ranks}_{rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
