@@ -1,0 +1,32 @@
+"""Weights that never change: the plain sum of the loss terms, or a sum weighted by hand."""
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from sciml.balance.base import as_scalars, require_terms
+from sciml.contracts import Step, UserError, Weights
+
+
+class Fixed(nn.Module):
+    """L = Σ w_k L_k with constant w_k.
+
+    Args:
+        weights: term name → weight >= 0; a term that is not named has weight 1.
+
+    Raises:
+        UserError: a negative weight; at the first step, a name that is no loss term.
+
+    Cost: none.
+    """
+
+    def __init__(self, weights: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        self.weights = dict(weights or {})
+        for name, value in self.weights.items():
+            if value < 0:
+                raise UserError(f"balancer: expected weights >= 0, got {name}={value}")
+
+    def forward(self, step: Step) -> Weights:
+        require_terms(self.weights, step.losses, "balancer.weights")
+        return as_scalars(self.weights, step.losses)
