@@ -1,0 +1,1 @@
+"""Derivatives: at points of a continuum, on the sphere, on simplices."""

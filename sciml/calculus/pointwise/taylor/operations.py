@@ -1,0 +1,324 @@
+"""Rules of torch's functions on jets: linear maps, arithmetic, elementwise functions, joins."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sciml.calculus.pointwise.taylor import series
+from sciml.calculus.pointwise.taylor.jet import RULES, Jet, UnsupportedOperation
+from sciml.calculus.pointwise.taylor.series import Index, Series
+
+Rule = Callable[..., Any]
+
+
+def rule(*functions: Callable[..., Any]) -> Callable[[Rule], Rule]:
+    """Enter a rule for several of torch's spellings of one function."""
+
+    def enter(body: Rule) -> Rule:
+        RULES.update(dict.fromkeys(functions, body))
+        return body
+
+    return enter
+
+
+def lift(a: Any, like: Jet) -> Series:
+    """The series of a jet, or of a constant tensor or number."""
+    if isinstance(a, Jet):
+        return a.series
+    return {like.indices[0]: a}
+
+
+def either(a: Any, b: Any) -> Jet:
+    return a if isinstance(a, Jet) else b
+
+
+@rule(functional.linear)
+def linear(x: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
+    """W x + b: one matrix product for all coefficients of equal shape, points innermost."""
+    groups: dict[bool, list[Index]] = {}
+    for index, term in x.series.items():
+        groups.setdefault(_is_row(term), []).append(index)
+    result: dict[Index, Tensor] = {}
+    for members in groups.values():
+        if len(members) == 1:
+            own = bias if members[0] == x.indices[0] else None
+            result[members[0]] = functional.linear(x.series[members[0]], weight, own)
+            continue
+        columns = torch.cat([x.series[index].T for index in members], dim=1)
+        parts = torch.mm(weight, columns).unflatten(1, (len(members), -1)).unbind(1)
+        result.update((index, part.T) for index, part in zip(members, parts, strict=True))
+        if bias is not None and x.indices[0] in members:
+            result[x.indices[0]] = result[x.indices[0]] + bias
+    return x.of(result)
+
+
+def _is_row(term: Tensor) -> bool:
+    """One row for all points; a symbolic number of points is not compared, which would fix it."""
+    return isinstance(term.shape[0], int) and term.shape[0] == 1
+
+
+@rule(torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__)
+def add(a: Any, b: Any) -> Jet:
+    like = either(a, b)
+    return like.of(series.add(like.indices, lift(a, like), lift(b, like)))
+
+
+@rule(torch.sub, Tensor.sub, Tensor.__sub__)
+def sub(a: Any, b: Any) -> Jet:
+    return add(a, -b)
+
+
+@rule(torch.rsub, Tensor.__rsub__)
+def rsub(a: Any, b: Any) -> Jet:
+    return add(-a, b)
+
+
+@rule(torch.neg, Tensor.neg, Tensor.__neg__)
+def neg(a: Jet) -> Jet:
+    return a.map(torch.neg)
+
+
+@rule(torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__)
+def mul(a: Any, b: Any) -> Jet:
+    if not isinstance(a, Jet):
+        a, b = b, a
+    if not isinstance(b, Jet):
+        return a.map(lambda term: term * b)
+    if a is b:
+        return square(a)
+    return a.of(series.multiply(a.indices, a.series, b.series))
+
+
+@rule(torch.div, torch.true_divide, Tensor.div, Tensor.__truediv__)
+def div(a: Any, b: Any) -> Jet:
+    if not isinstance(b, Jet):
+        return a.map(lambda term: term / b)
+    return b.of(series.divide(b.indices, lift(a, b), b.series))
+
+
+@rule(Tensor.__rtruediv__, Tensor.__rdiv__)
+def rdiv(a: Any, b: Any) -> Jet:
+    return div(b, a)
+
+
+@rule(torch.reciprocal, Tensor.reciprocal)
+def reciprocal(a: Jet) -> Jet:
+    return div(1.0, a)
+
+
+@rule(torch.square, Tensor.square)
+def square(a: Jet) -> Jet:
+    return a.of(series.square(a.indices, a.series))
+
+
+@rule(torch.pow, Tensor.pow, Tensor.__pow__)
+def power(a: Any, exponent: Any) -> Jet:
+    """Whole powers by repeated squaring, and halves."""
+    if not isinstance(a, Jet) or not isinstance(exponent, (int, float)):
+        raise UnsupportedOperation(
+            "Taylor series are raised to constant numbers only; choose derivatives=autograd"
+        )
+    if exponent == 0.5:
+        return sqrt(a)
+    if exponent != int(exponent):
+        raise UnsupportedOperation(
+            f"Taylor series are raised to whole powers or 0.5, not {exponent}; "
+            "choose derivatives=autograd"
+        )
+    if exponent < 0:
+        return div(1.0, power(a, -exponent))
+    if exponent == 0:
+        return a.of({a.indices[0]: torch.ones_like(a.value)})
+    half = power(a, exponent // 2) if exponent > 1 else None
+    even = None if half is None else square(half)
+    if int(exponent) % 2 == 0:
+        return even
+    return a if even is None else mul(even, a)
+
+
+@rule(torch.sqrt, Tensor.sqrt)
+def sqrt(a: Jet) -> Jet:
+    return a.of(series.root(a.indices, a.series))
+
+
+@rule(torch.tanh, Tensor.tanh, functional.tanh)
+def tanh(z: Jet) -> Jet:
+    """y' = (1 − y²) z'."""
+    return _integrate(z, z.value.tanh(), lambda y, i: _one_minus(y, series.squared(y, i), i))
+
+
+@rule(torch.sigmoid, Tensor.sigmoid, functional.sigmoid)
+def sigmoid(z: Jet) -> Jet:
+    """y' = (y − y²) z'."""
+    return _integrate(
+        z,
+        z.value.sigmoid(),
+        lambda y, i: series.total((y.get(i), series.scaled(-1.0, series.squared(y, i)))),
+    )
+
+
+@rule(functional.silu)
+def silu(z: Jet, inplace: bool = False) -> Jet:
+    return mul(z, sigmoid(z))
+
+
+@rule(torch.exp, Tensor.exp)
+def exp(z: Jet) -> Jet:
+    """y' = y z'."""
+    return _integrate(z, z.value.exp(), lambda y, i: y.get(i))
+
+
+@rule(torch.log, Tensor.log)
+def log(z: Jet) -> Jet:
+    """y' = (1/z) z'."""
+    return _with_slope(z, z.value.log(), div(1.0, z))
+
+
+@rule(torch.asinh, Tensor.asinh, torch.arcsinh, Tensor.arcsinh)
+def asinh(z: Jet) -> Jet:
+    """y' = z' / sqrt(1 + z²)."""
+    return _with_slope(z, z.value.asinh(), div(1.0, sqrt(square(z) + 1.0)))
+
+
+@rule(torch.atan, Tensor.atan, torch.arctan, Tensor.arctan)
+def atan(z: Jet) -> Jet:
+    """y' = z' / (1 + z²)."""
+    return _with_slope(z, z.value.atan(), div(1.0, square(z) + 1.0))
+
+
+@rule(torch.erf, Tensor.erf, torch.special.erf)
+def erf(z: Jet) -> Jet:
+    """y' = 2/sqrt(π) exp(−z²) z'."""
+    return _with_slope(z, z.value.erf(), exp(-square(z)) * (2.0 / math.sqrt(math.pi)))
+
+
+@rule(functional.gelu)
+def gelu(z: Jet, approximate: str = "none") -> Jet:
+    if approximate != "none":
+        raise UnsupportedOperation("gelu has a Taylor rule for approximate='none' only")
+    return z * (erf(z * math.sqrt(0.5)) + 1.0) * 0.5
+
+
+@rule(functional.softplus)
+def softplus(z: Jet, beta: float = 1.0, threshold: float = 20.0) -> Jet:
+    """y' = sigmoid(beta z) z'."""
+    value = functional.softplus(z.value, beta, threshold)
+    return _with_slope(z, value, sigmoid(z * beta))
+
+
+@rule(torch.sin, Tensor.sin)
+def sin(z: Jet) -> Jet:
+    return _sine_and_cosine(z)[0]
+
+
+@rule(torch.cos, Tensor.cos)
+def cos(z: Jet) -> Jet:
+    return _sine_and_cosine(z)[1]
+
+
+@rule(torch.sinh, Tensor.sinh)
+def sinh(z: Jet) -> Jet:
+    return (exp(z) - exp(-z)) * 0.5
+
+
+@rule(torch.cosh, Tensor.cosh)
+def cosh(z: Jet) -> Jet:
+    return (exp(z) + exp(-z)) * 0.5
+
+
+def _integrate(z: Jet, value: Tensor, slope: Callable[[Series, Index], Tensor | None]) -> Jet:
+    return z.of(series.integrate(z.indices, z.series, value, slope))
+
+
+def _with_slope(z: Jet, value: Tensor, slope: Jet) -> Jet:
+    return _integrate(z, value, lambda _, i: slope.series.get(i))
+
+
+def _one_minus(y: Series, term: Tensor | None, index: Index) -> Tensor | None:
+    return 1.0 - term if not any(index) else series.scaled(-1.0, term)
+
+
+def _sine_and_cosine(z: Jet) -> tuple[Jet, Jet]:
+    """s' = c z', c' = −s z', climbed together."""
+    zero = z.indices[0]
+    s: dict[Index, Tensor] = {zero: z.value.sin()}
+    c: dict[Index, Tensor] = {zero: z.value.cos()}
+    for index in z.indices[1:]:
+        s_next = series.integral(index, z.series, c.get)
+        c_next = series.scaled(-1.0, series.integral(index, z.series, s.get))
+        s.update(series.present({index: s_next}))
+        c.update(series.present({index: c_next}))
+    return z.of(s), z.of(c)
+
+
+@rule(Tensor.__getitem__)
+def getitem(x: Jet, key: Any) -> Jet:
+    """Columns only: `x[:, 0]`, `x[:, :1]`, `x[..., 1]`."""
+    parts = key if isinstance(key, tuple) else (key,)
+    whole = parts[0] is Ellipsis or parts[0] == slice(None)
+    if not whole or (parts[0] is Ellipsis and len(parts) != 2):
+        raise UnsupportedOperation(
+            "Taylor series are indexed by columns such as x[:, :1] only, since points stay whole"
+        )
+    return x.map(lambda term: term[key])
+
+
+@rule(torch.cat, torch.concat, torch.concatenate)
+def cat(tensors: Sequence[Any], dim: int = 0) -> Jet:
+    return _join(torch.cat, tensors, dim)
+
+
+@rule(torch.stack)
+def stack(tensors: Sequence[Any], dim: int = 0) -> Jet:
+    return _join(torch.stack, tensors, dim)
+
+
+def _join(join: Callable[..., Tensor], tensors: Sequence[Any], dim: int) -> Jet:
+    if dim == 0:
+        raise UnsupportedOperation("Taylor series are joined along columns (dim=-1) only")
+    like = next(a for a in tensors if isinstance(a, Jet))
+    parts = [lift(a, like) for a in tensors]
+    values = [part[like.indices[0]] for part in parts]
+    result = {}
+    for index in like.indices:
+        terms = [part.get(index) for part in parts]
+        if any(term is not None for term in terms):
+            full = [
+                torch.zeros_like(value) if term is None else term.expand_as(value)
+                for term, value in zip(terms, values, strict=True)
+            ]
+            result[index] = join(full, dim)
+    return like.of(result)
+
+
+@rule(torch.sum, Tensor.sum)
+def sum_(x: Jet, dim: int | None = None, keepdim: bool = False) -> Jet:
+    """Over columns only: the points are not one another's business."""
+    if dim not in (-1, x.ndim - 1) or x.ndim < 2:
+        raise UnsupportedOperation("Taylor series are summed over columns (dim=-1) only")
+    return x.map(lambda term: term.sum(dim, keepdim=keepdim))
+
+
+@rule(torch.unbind, Tensor.unbind)
+def unbind(x: Jet, dim: int = 0) -> tuple[Jet, ...]:
+    if dim == 0:
+        raise UnsupportedOperation("Taylor series are taken apart by columns (dim=-1) only")
+    return tuple(x.map(lambda term, i=i: term.select(dim, i)) for i in range(x.shape[dim]))
+
+
+@rule(torch.unsqueeze, Tensor.unsqueeze)
+def unsqueeze(x: Jet, dim: int) -> Jet:
+    if dim == 0:
+        raise UnsupportedOperation("Taylor series keep their points on the first axis")
+    return x.map(lambda term: term.unsqueeze(dim))
+
+
+@rule(torch.squeeze, Tensor.squeeze)
+def squeeze(x: Jet, dim: int) -> Jet:
+    if dim == 0:
+        raise UnsupportedOperation("Taylor series keep their points on the first axis")
+    return x.map(lambda term: term.squeeze(dim))
