@@ -1,0 +1,1 @@
+"""Reference solvers by classical methods, independent of the residuals in `physics`."""
