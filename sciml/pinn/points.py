@@ -1,0 +1,107 @@
+"""Points with what belongs to them, and the batch of a PINN: named sets of points."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+import torch
+from torch import Tensor
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Points of a domain and what is known at them.
+
+    Args:
+        x: `[n, d]`, columns in the order of the domain's coordinates.
+        normal: `[n, d]`, outward unit normal of the boundary, 0 in the column of time.
+        target: name of a field → its value there `[n]`.
+        image: `[n, d]`, the partner of each point under periodicity.
+    """
+
+    x: Tensor
+    normal: Tensor | None = None
+    target: Mapping[str, Tensor] | None = None
+    image: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: slice) -> "Points":
+        return Points(
+            self.x[rows],
+            None if self.normal is None else self.normal[rows],
+            None if self.target is None else {k: v[rows] for k, v in self.target.items()},
+            None if self.image is None else self.image[rows],
+        )
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "Points":
+        device = torch.device(device)
+        if self.x.dtype == dtype and self.x.device == device:
+            return self
+        return Points(
+            self.x.to(device, dtype),
+            None if self.normal is None else self.normal.to(device, dtype),
+            None if self.target is None else _moved(self.target, device, dtype),
+            None if self.image is None else self.image.to(device, dtype),
+        )
+
+
+def _moved(
+    values: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    return {name: value.to(device, dtype) for name, value in values.items()}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The points of several consecutive steps, drawn and moved at once.
+
+    Args:
+        points: name → points of all steps, one step after the other.
+        sizes: name → points of one step.
+    """
+
+    points: Mapping[str, Points]
+    sizes: Mapping[str, int]
+    moved: dict[tuple[torch.device, torch.dtype], "Block"] = field(default_factory=dict, repr=False)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Block":
+        key = (device, dtype)
+        if key not in self.moved:
+            points = {name: p.to(device, dtype) for name, p in self.points.items()}
+            self.moved[key] = Block(points, self.sizes)
+        return self.moved[key]
+
+    def step(self, index: int, rank: int = 0, ranks: int = 1) -> "Collocation":
+        """The share of `rank` of the points of the step at `index` within the block."""
+        points = {}
+        for name, n in self.sizes.items():
+            first, last = rank * n // ranks, (rank + 1) * n // ranks
+            points[name] = self.points[name][index * n + first : index * n + last]
+        return Collocation(points, (self, index, rank, ranks))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Collocation:
+    """A batch: "residual" → the equations' points, each condition's name → its points.
+
+    Args:
+        points: name → points.
+        origin: the block this was cut from and its place therein, so that a block moves only once.
+    """
+
+    points: Mapping[str, Points]
+    origin: tuple[Block, int, int, int] | None = field(default=None, repr=False)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "Collocation":
+        device = torch.device(device)
+        if all(p.x.dtype == dtype and p.x.device == device for p in self.points.values()):
+            return self
+        if self.origin is not None:
+            block, index, rank, ranks = self.origin
+            return block.to(device, dtype).step(index, rank, ranks)
+        return Collocation({name: p.to(device, dtype) for name, p in self.points.items()})

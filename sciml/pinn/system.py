@@ -1,0 +1,56 @@
+"""Assembles a PINN for the common spine: problem + network + sampling + derivatives → `contracts.System`."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+
+from sciml.contracts import System
+from sciml.pinn import figures, surrogate
+from sciml.pinn.data import CollocationData, Sampling
+from sciml.pinn.evaluate import GridPredictor, RelativeL2
+from sciml.pinn.networks import Standardise
+from sciml.pinn.objective import CollocationLoss, Engine
+from sciml.pinn.problem import Problem
+
+
+def assemble(
+    problem: Problem,
+    network: Callable[..., nn.Module],
+    sampling: Sampling,
+    derivatives: Engine | None = None,
+    seed: int = 0,
+    wrap: Callable[[nn.Module], nn.Module] | None = None,
+) -> System:
+    """Everything a PINN brings.
+
+    Args:
+        problem: equations, conditions, truth.
+        network: `(inputs=, outputs=, generator=) -> module`, width and depth already given.
+        sampling: how many points, how drawn.
+        derivatives: how derivatives are taken; nested autograd where None.
+        seed: of the weights and of the points.
+        wrap: around the standardised network, such as a partial `networks.HardConstraint`.
+
+    The network sees coordinates standardised by the mean and standard deviation of uniform points.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    mean, std = problem.domain.moments()
+    inner = network(
+        inputs=len(problem.coordinates), outputs=len(problem.unknowns), generator=generator
+    )
+    model = Standardise(inner, mean, std)
+    if wrap is not None:
+        model = wrap(model)
+    data = CollocationData(problem, sampling, seed)
+    known = problem.exact is not None or problem.reference is not None
+    return System(
+        model=model,
+        objective=CollocationLoss(problem, derivatives),
+        data=data,
+        metric=RelativeL2(problem) if known else None,
+        predictor=GridPredictor(problem, data),
+        figures=figures.Figures(problem),
+        surrogate=partial(surrogate.surrogate, problem),
+    )
