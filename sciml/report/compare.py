@@ -1,0 +1,131 @@
+"""Several runs in one picture: error against processor time."""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+from cycler import cycler
+from matplotlib.figure import Figure
+
+from sciml import tables
+from sciml.contracts import UserError
+
+STYLE = Path(__file__).with_name("figure_style.json")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's error by CPU-seconds, and its last value."""
+
+    name: str
+    seconds: list[float]
+    errors: list[float]
+
+
+def table(runs: Sequence[Path]) -> str:
+    """One row for each run: what is its own in the configuration, its metrics, its costs."""
+    return tables.comparison([Path(run) for run in runs])
+
+
+def figure(runs: Sequence[Path], out: Path, metric: str | None = None) -> Path:
+    """Error against CPU-seconds of several runs, one line each, as a PNG.
+
+    Args:
+        metric: such as "rel_l2/u"; by default the first error that all runs recorded.
+
+    Raises:
+        UserError: a run has no history, or no metric is common to all.
+    """
+    histories = {name: _read(Path(run)) for name, run in zip(names(runs), runs, strict=True)}
+    metric = metric or common_metric(histories)
+    curves = [curve(name, rows, metric) for name, rows in histories.items()]
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(_style()):
+        sheet = Figure(figsize=(7.5, 4.2))
+        _draw(sheet, curves, metric)
+        sheet.savefig(out, metadata={"Software": None})
+    return out
+
+
+def names(runs: Sequence[Path]) -> list[str]:
+    """The shortest endings of the paths that tell the runs apart."""
+    parts = [Path(os.path.abspath(run)).parts for run in runs]
+    if not parts:
+        raise UserError("compare: expected run folders, got none; name two or more")
+    if len(set(parts)) < len(parts):
+        raise UserError("compare: expected different run folders, got one of them twice")
+    for depth in range(1, max(map(len, parts)) + 1):
+        endings = ["/".join(part[-depth:]) for part in parts]
+        if len(set(endings)) == len(endings):
+            return endings
+    return [str(run) for run in runs]
+
+
+def common_metric(histories: dict[str, list[dict[str, str]]]) -> str:
+    """The first error, relative ones first, that the history of every run holds."""
+    found = [_metrics(rows) for rows in histories.values()]
+    shared = [name for name in found[0] if all(name in other for other in found)]
+    if not shared:
+        held = "; ".join(
+            f"{name}: {', '.join(metrics) or 'none'}"
+            for name, metrics in zip(histories, found, strict=True)
+        )
+        raise UserError(f"compare: expected a metric common to all runs, got {held}")
+    return shared[0]
+
+
+def curve(name: str, rows: list[dict[str, str]], metric: str) -> Curve:
+    """The recorded pairs of CPU-seconds and error, both above zero."""
+    pairs = [(_number(row["cpu_s"]), _number(row.get(f"metric/{metric}"))) for row in rows]
+    pairs = [(s, e) for s, e in pairs if s > 0 and e > 0 and math.isfinite(s * e)]
+    if not pairs:
+        have = ", ".join(_metrics(rows)) or "none"
+        raise UserError(f"compare: {name} recorded no {metric!r}; it has {have}")
+    return Curve(name, [s for s, _ in pairs], [e for _, e in pairs])
+
+
+def _draw(sheet: Figure, curves: list[Curve], metric: str) -> None:
+    axes = sheet.subplots()
+    for i, line in enumerate(curves):
+        style = {"color": f"C{i % 8}", "linestyle": ("-", "--", ":")[i // 8 % 3]}
+        shown = f"{line.name}  ({line.errors[-1]:.2g} in {line.seconds[-1]:,.0f} s)"
+        axes.plot(line.seconds, line.errors, label=shown, **style)
+        axes.plot(line.seconds[-1:], line.errors[-1:], "o", markersize=5, color=style["color"])
+    axes.set(xscale="log", yscale="log", xlabel="CPU-seconds", ylabel=metric)
+    axes.set_title(f"{metric} against processor time")
+    sheet.legend(loc="outside lower center", ncols=1)
+
+
+def _metrics(rows: list[dict[str, str]]) -> list[str]:
+    filled = {n.removeprefix("metric/") for row in rows for n, v in row.items() if v}
+    named = [n.removeprefix("metric/") for n in rows[0] if n.startswith("metric/")]
+    return sorted((n for n in named if n in filled), key=lambda n: not n.startswith("rel_l2"))
+
+
+def _read(run: Path) -> list[dict[str, str]]:
+    path = run / "history.csv"
+    if not path.is_file():
+        raise UserError(f"compare: expected history.csv in {run}, found none; give run folders")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "cpu_s" not in rows[0]:
+        raise UserError(f"compare: {path} holds no rows with cpu_s; train the run first")
+    return rows
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return float("nan")
+
+
+def _style() -> dict:
+    parameters = json.loads(STYLE.read_text(encoding="utf-8"))
+    return parameters | {"axes.prop_cycle": cycler(color=parameters["axes.prop_cycle"])}

@@ -1,0 +1,60 @@
+"""Error against processor time of several runs, or one line that says what is missing."""
+
+from pathlib import Path
+
+import pytest
+from oracles import run_folders
+
+from sciml.contracts import UserError
+from sciml.report import compare
+
+
+def test_one_figure_of_several_runs(tmp_path: Path) -> None:
+    runs = [run_folders.helmholtz(tmp_path / "a"), run_folders.burgers(tmp_path / "b")]
+    out = compare.figure(runs, tmp_path / "deep" / "compare.png")
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_has_one_row_for_each_run(tmp_path: Path) -> None:
+    runs = [
+        run_folders.helmholtz(tmp_path / "a", 1e-2),
+        run_folders.helmholtz(tmp_path / "b", 2e-2),
+    ]
+    rows = compare.table(runs).splitlines()
+    assert len(rows) == 3
+    assert "rel_l2/u" in rows[0]
+    assert "0.02" in rows[2]
+
+
+def test_curves_hold_what_the_history_recorded(tmp_path: Path) -> None:
+    rows = compare._read(run_folders.helmholtz(tmp_path, 1e-2))
+    curve = compare.curve("a", rows, "rel_l2/u")
+    # an error every 200 of 4,400 steps; 0.012 s a step and 0.4 s more for each of the last 400
+    assert len(curve.seconds) == 22
+    assert curve.seconds[-1] == pytest.approx(0.012 * 4400 + 0.4 * 400)
+
+
+def test_runs_are_named_by_the_shortest_ending_that_tells_them_apart() -> None:
+    assert compare.names(["r/m1/7", "r/m4/8"]) == ["7", "8"]
+    assert compare.names(["r/m1/7", "r/m4/7"]) == ["m1/7", "m4/7"]
+    with pytest.raises(UserError, match="twice"):
+        compare.names(["r/a", "r/./a"])
+    with pytest.raises(UserError, match="got none"):
+        compare.names([])
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    a = run_folders.helmholtz(tmp_path / "a")
+    with pytest.raises(UserError, match=r"expected history.csv in .*nowhere"):
+        compare.figure([a, tmp_path / "nowhere"], tmp_path / "c.png")
+    b = tmp_path / "b"
+    b.mkdir()
+    (b / "history.csv").write_text("step,cpu_s,metric/rel_l2/p\n1,0.5,0.1\n")
+    with pytest.raises(UserError, match=r"common to all runs, got a: rel_l2/u; b: rel_l2/p"):
+        compare.figure([a, b], tmp_path / "c.png")
+    with pytest.raises(UserError, match=r"recorded no 'rel_l2/v'; it has rel_l2/u"):
+        compare.figure([a], tmp_path / "c.png", metric="rel_l2/v")
+    (b / "history.csv").write_text("")
+    with pytest.raises(UserError, match="no rows with cpu_s"):
+        compare.figure([a, b], tmp_path / "c.png")
+    assert not (tmp_path / "c.png").exists()
