@@ -6,6 +6,7 @@ Every layer maps a tensor, or a `calculus.pointwise.taylor.Jet`, along its last 
 
 import math
 from collections.abc import Callable
+from typing import final
 
 import torch
 from torch import Generator, Tensor, nn
@@ -58,6 +59,7 @@ def encoder(inputs: int, outputs: int, generator: Generator | None = None) -> nn
     return layer
 
 
+@final
 class Factorised(nn.Module):
     """Random weight factorisation: y = (diag(exp s) V) x + b with s and V trained.
 
@@ -94,6 +96,7 @@ class Factorised(nn.Module):
         return functional.linear(x, self.weight, self.bias)
 
 
+@final
 class Fourier(nn.Module):
     """Random Fourier features: x ↦ (cos Bx, sin Bx), B fixed with entries of std sigma.
 

@@ -5,7 +5,9 @@ tensor or a `calculus.pointwise.taylor.Jet`.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
+from typing import Any, final
 
 import torch
 from torch import Generator, Tensor, nn
@@ -17,6 +19,7 @@ from sciml.pinn.layers import Fourier, LinearFactory, dense, encoder, require_po
 NetworkFactory = Callable[[int, int, int, int, Generator | None], nn.Module]
 
 
+@final
 class MLP(nn.Module):
     """H ← σ(W_l H + b_l) through `depth` hidden layers, then a linear output.
 
@@ -47,6 +50,7 @@ class MLP(nn.Module):
         return self.output(x)
 
 
+@final
 class Gated(nn.Module):
     """Multiplicative gates between two encodings of the input, in every hidden layer.
 
@@ -87,12 +91,13 @@ class Gated(nn.Module):
         return self.output(x)
 
 
+@final
 class Embedded(nn.Module):
     """A network of features of the coordinates: network(embedding(x)).
 
     Args:
         embedding: `(inputs, generator) -> module` with an attribute `outputs`, such as a partial
-            `layers.Fourier`.
+            `layers.Fourier`; `2 * width` Fourier features when None.
         network: factory of the network behind it, such as `MLP` or `Gated`.
     """
 
@@ -103,20 +108,20 @@ class Embedded(nn.Module):
         width: int,
         depth: int,
         generator: Generator | None = None,
-        embedding: Callable[..., nn.Module] | None = None,
+        embedding: Callable[..., Any] | None = None,
         network: NetworkFactory = MLP,
     ) -> None:
         super().__init__()
-        if embedding is None:
-            self.embedding = Fourier(inputs, 2 * width, generator)
-        else:
-            self.embedding = embedding(inputs, generator=generator)
-        self.network = network(self.embedding.outputs, outputs, width, depth, generator)
+        build = embedding or partial(Fourier, features=2 * width)
+        features = build(inputs, generator=generator)
+        self.embedding: nn.Module = features
+        self.network = network(features.outputs, outputs, width, depth, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(self.embedding(x))
 
 
+@final
 class Standardise(nn.Module):
     """network((x − mean)/std), so that the network sees coordinates of order one.
 
@@ -150,6 +155,7 @@ class Standardise(nn.Module):
         return self.network((x - self.mean) / self.std)
 
 
+@final
 class HardConstraint(nn.Module):
     """transform(x, network(x)): conditions that hold exactly, whatever the weights.
 

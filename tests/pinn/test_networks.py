@@ -49,9 +49,9 @@ def test_xavier_normal():
     """std² = 2/(inputs + outputs); 400·600 draws know it to 1/sqrt(2·240000) = 0.15 %."""
     layer = dense(400, 600, seeded())
     assert layer.weight.std().item() == pytest.approx(1 / math.sqrt(500), rel=0.01)
-    assert float(layer.bias.abs().max()) == 0
+    assert layer.bias.abs().max().item() == 0
     bias = encoder(2, 5000, seeded()).bias
-    assert float(bias.std()) == pytest.approx(1 / math.sqrt(5001 / 2), rel=0.05)
+    assert bias.std().item() == pytest.approx(1 / math.sqrt(5001 / 2), rel=0.05)
 
 
 def test_gates_follow_the_formula():
@@ -70,8 +70,8 @@ def test_gates_follow_the_formula():
 
 def test_factorised_weight_is_a_xavier_draw():
     layer = Factorised(300, 200, seeded(), mean=0.5, std=0.1)
-    assert float(layer.weight.std()) == pytest.approx(1 / math.sqrt(250), rel=0.02)
-    assert float(layer.s.mean()) == pytest.approx(0.5, abs=0.03)
+    assert layer.weight.std().item() == pytest.approx(1 / math.sqrt(250), rel=0.02)
+    assert layer.s.mean().item() == pytest.approx(0.5, abs=0.03)
 
 
 def test_fourier_features_lie_on_circles():
@@ -88,7 +88,7 @@ def test_standardise_and_hard_constraint():
     outer = Standardise(inner, [1.0, 2.0], [1.0, 2.0])
     torch.testing.assert_close(outer(x), inner(torch.tensor([[0.0, 1.0], [-1.0, 0.0]])))
     held = HardConstraint(inner, lambda x, raw: 3 + x[:, :1] * raw)
-    assert float(held(x)[1]) == 3.0
+    assert held(x)[1].item() == 3.0
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from torch import Tensor, fx
 from sciml.calculus.pointwise.joint import Function, Joint, points_last, record
 from sciml.contracts import UserError
 
-#: Whole-array kernels of the vector library beat inductor's loops by 5 to 7 times on one core.
+#: Whole-array kernels of the vector library beat inductor's loops by about 5 times on one core.
 TRANSCENDENTAL = tuple(
     getattr(torch.ops.aten, name).default for name in ("tanh", "sin", "cos", "exp", "erf", "log")
 )

@@ -1,17 +1,18 @@
 """`Jet`: an array of truncated Taylor series that torch's functions take like a tensor."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from sciml.calculus.pointwise.taylor.series import Index, Series
 
-#: What each of torch's functions does to jets, filled by `operations`.
+#: What each of torch's functions does to jets, filled by `operations` and `elementwise`.
 RULES: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
+@final
 class UnsupportedOperation(Exception):
     """A function of torch for which no rule on Taylor series is known."""
 
@@ -24,6 +25,7 @@ def _as_wide(term: Tensor, value: Tensor) -> Tensor:
     return term.expand(rows.shape[0], *value.shape[1:])
 
 
+@final
 class Jet:
     """Truncated Taylor series of an array `[n, m]` around n points.
 

@@ -1,6 +1,5 @@
-"""Rules of torch's functions on jets: linear maps, arithmetic, elementwise functions, joins."""
+"""Rules of torch's functions on jets: linear maps, arithmetic, and what rearranges columns."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -115,146 +114,6 @@ def square(a: Jet) -> Jet:
     return a.of(series.square(a.indices, a.series))
 
 
-@rule(torch.pow, Tensor.pow, Tensor.__pow__)
-def power(a: Any, exponent: Any) -> Jet:
-    """Whole powers by repeated squaring, and halves."""
-    if not isinstance(a, Jet) or not isinstance(exponent, (int, float)):
-        raise UnsupportedOperation(
-            "Taylor series are raised to constant numbers only; choose derivatives=autograd"
-        )
-    if exponent == 0.5:
-        return sqrt(a)
-    if exponent != int(exponent):
-        raise UnsupportedOperation(
-            f"Taylor series are raised to whole powers or 0.5, not {exponent}; "
-            "choose derivatives=autograd"
-        )
-    if exponent < 0:
-        return div(1.0, power(a, -exponent))
-    if exponent == 0:
-        return a.of({a.indices[0]: torch.ones_like(a.value)})
-    half = power(a, exponent // 2) if exponent > 1 else None
-    even = None if half is None else square(half)
-    if int(exponent) % 2 == 0:
-        return even
-    return a if even is None else mul(even, a)
-
-
-@rule(torch.sqrt, Tensor.sqrt)
-def sqrt(a: Jet) -> Jet:
-    return a.of(series.root(a.indices, a.series))
-
-
-@rule(torch.tanh, Tensor.tanh, functional.tanh)
-def tanh(z: Jet) -> Jet:
-    """y' = (1 − y²) z'."""
-    return _integrate(z, z.value.tanh(), lambda y, i: _one_minus(y, series.squared(y, i), i))
-
-
-@rule(torch.sigmoid, Tensor.sigmoid, functional.sigmoid)
-def sigmoid(z: Jet) -> Jet:
-    """y' = (y − y²) z'."""
-    return _integrate(
-        z,
-        z.value.sigmoid(),
-        lambda y, i: series.total((y.get(i), series.scaled(-1.0, series.squared(y, i)))),
-    )
-
-
-@rule(functional.silu)
-def silu(z: Jet, inplace: bool = False) -> Jet:
-    return mul(z, sigmoid(z))
-
-
-@rule(torch.exp, Tensor.exp)
-def exp(z: Jet) -> Jet:
-    """y' = y z'."""
-    return _integrate(z, z.value.exp(), lambda y, i: y.get(i))
-
-
-@rule(torch.log, Tensor.log)
-def log(z: Jet) -> Jet:
-    """y' = (1/z) z'."""
-    return _with_slope(z, z.value.log(), div(1.0, z))
-
-
-@rule(torch.asinh, Tensor.asinh, torch.arcsinh, Tensor.arcsinh)
-def asinh(z: Jet) -> Jet:
-    """y' = z' / sqrt(1 + z²)."""
-    return _with_slope(z, z.value.asinh(), div(1.0, sqrt(square(z) + 1.0)))
-
-
-@rule(torch.atan, Tensor.atan, torch.arctan, Tensor.arctan)
-def atan(z: Jet) -> Jet:
-    """y' = z' / (1 + z²)."""
-    return _with_slope(z, z.value.atan(), div(1.0, square(z) + 1.0))
-
-
-@rule(torch.erf, Tensor.erf, torch.special.erf)
-def erf(z: Jet) -> Jet:
-    """y' = 2/sqrt(π) exp(−z²) z'."""
-    return _with_slope(z, z.value.erf(), exp(-square(z)) * (2.0 / math.sqrt(math.pi)))
-
-
-@rule(functional.gelu)
-def gelu(z: Jet, approximate: str = "none") -> Jet:
-    if approximate != "none":
-        raise UnsupportedOperation("gelu has a Taylor rule for approximate='none' only")
-    return z * (erf(z * math.sqrt(0.5)) + 1.0) * 0.5
-
-
-@rule(functional.softplus)
-def softplus(z: Jet, beta: float = 1.0, threshold: float = 20.0) -> Jet:
-    """y' = sigmoid(beta z) z'."""
-    value = functional.softplus(z.value, beta, threshold)
-    return _with_slope(z, value, sigmoid(z * beta))
-
-
-@rule(torch.sin, Tensor.sin)
-def sin(z: Jet) -> Jet:
-    return _sine_and_cosine(z)[0]
-
-
-@rule(torch.cos, Tensor.cos)
-def cos(z: Jet) -> Jet:
-    return _sine_and_cosine(z)[1]
-
-
-@rule(torch.sinh, Tensor.sinh)
-def sinh(z: Jet) -> Jet:
-    return (exp(z) - exp(-z)) * 0.5
-
-
-@rule(torch.cosh, Tensor.cosh)
-def cosh(z: Jet) -> Jet:
-    return (exp(z) + exp(-z)) * 0.5
-
-
-def _integrate(z: Jet, value: Tensor, slope: Callable[[Series, Index], Tensor | None]) -> Jet:
-    return z.of(series.integrate(z.indices, z.series, value, slope))
-
-
-def _with_slope(z: Jet, value: Tensor, slope: Jet) -> Jet:
-    return _integrate(z, value, lambda _, i: slope.series.get(i))
-
-
-def _one_minus(y: Series, term: Tensor | None, index: Index) -> Tensor | None:
-    return 1.0 - term if not any(index) else series.scaled(-1.0, term)
-
-
-def _sine_and_cosine(z: Jet) -> tuple[Jet, Jet]:
-    """s' = c z', c' = −s z', climbed together."""
-    zero = z.indices[0]
-    s: dict[Index, Tensor] = {zero: z.value.sin()}
-    c: dict[Index, Tensor] = {zero: z.value.cos()}
-    for index in z.indices[1:]:
-        s_next = series.integral(index, z.series, c.get)
-        c_next = series.scaled(-1.0, series.integral(index, z.series, s.get))
-        s.update(series.present({index: s_next}))
-        c.update(series.present({index: c_next}))
-    return z.of(s), z.of(c)
-
-
 @rule(Tensor.__getitem__)
 def getitem(x: Jet, key: Any) -> Jet:
     """Columns only: `x[:, 0]`, `x[:, :1]`, `x[..., 1]`."""
@@ -307,7 +166,10 @@ def sum_(x: Jet, dim: int | None = None, keepdim: bool = False) -> Jet:
 def unbind(x: Jet, dim: int = 0) -> tuple[Jet, ...]:
     if dim == 0:
         raise UnsupportedOperation("Taylor series are taken apart by columns (dim=-1) only")
-    return tuple(x.map(lambda term, i=i: term.select(dim, i)) for i in range(x.shape[dim]))
+    columns = {index: term.unbind(dim) for index, term in x.series.items()}
+    return tuple(
+        x.of({index: column[i] for index, column in columns.items()}) for i in range(x.shape[dim])
+    )
 
 
 @rule(torch.unsqueeze, Tensor.unsqueeze)

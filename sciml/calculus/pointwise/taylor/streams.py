@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Collection, Sequence
 from math import factorial, prod
+from typing import Any
 
 import torch
 from torch import Tensor
 
-import sciml.calculus.pointwise.taylor.operations  # noqa: F401  (fills the rules)
+import sciml.calculus.pointwise.taylor.elementwise  # noqa: F401  (fills the rules)
 from sciml.calculus.pointwise.names import parse
 from sciml.calculus.pointwise.taylor.jet import Jet
 from sciml.calculus.pointwise.taylor.series import Index, closure
 
 
 def derivatives(
-    function: Callable[[Tensor], Tensor],
+    function: Callable[[Any], Any],
     x: Tensor,
     unknowns: Sequence[str],
     coordinates: Sequence[str],
