@@ -72,7 +72,7 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         for key, values in found.items()
         if any(value != values[0] for value in values)
         and key not in _NEVER
-        and not key.startswith(("published.", "trainer."))
+        and not key.startswith(("published", "trainer."))
     }
 
 
