@@ -34,7 +34,9 @@ def _cell(value: Any) -> str:
 
 def against_published(metrics: Mapping[str, Any], published: Mapping[str, Any]) -> str:
     """Metric, ours, and the published value with its source where the case names one."""
-    names = [name for name in metrics if not name.startswith("held_out")]
+    names = [name for name in metrics if not name.startswith("held_out/")]
+    if any("/" in name for name in names):
+        names = [name for name in names if name != "held_out"]
     names += [name for name in published if name not in metrics]
     rows = [(name, metrics.get(name), *_published(published.get(name))) for name in names]
     if not published:
@@ -53,8 +55,8 @@ def comparison(folders: Sequence[Path]) -> str:
     metrics = [runs.read_metrics(folder) for folder in folders]
     differing = differences([runs.load_config(folder) for folder in folders])
     names = [name for name in metrics[0] if all(name in other for other in metrics)]
-    judged = [n for n in names if "/" in n and not n.startswith("held_out")]
-    columns = [*judged, *(name for name in _COSTS if name in names)]
+    judged = [n for n in names if "/" in n and not n.startswith("held_out")] or ["held_out"]
+    columns = [name for name in (*judged, *_COSTS) if name in names]
     rows = [["run", *differing, *columns]]
     for i, folder in enumerate(folders):
         own = [_short(values[i]) for values in differing.values()]

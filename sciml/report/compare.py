@@ -104,7 +104,8 @@ def _draw(sheet: Figure, curves: list[Curve], metric: str) -> None:
 
 def _metrics(rows: list[dict[str, str]]) -> list[str]:
     filled = {n.removeprefix("metric/") for row in rows for n, v in row.items() if v}
-    named = [n.removeprefix("metric/") for n in rows[0] if n.startswith("metric/")]
+    columns = dict.fromkeys(name for row in rows for name in row)
+    named = [n.removeprefix("metric/") for n in columns if n.startswith("metric/")]
     return sorted((n for n in named if n in filled), key=lambda n: not n.startswith("rel_l2"))
 
 
@@ -116,7 +117,19 @@ def _read(run: Path) -> list[dict[str, str]]:
         rows = list(csv.DictReader(file))
     if not rows or "cpu_s" not in rows[0]:
         raise UserError(f"compare: {path} holds no rows with cpu_s; train the run first")
-    return rows
+    return rows if _metrics(rows) else [*rows, *_end(run)]
+
+
+def _end(run: Path) -> list[dict[str, str]]:
+    """What the finished run was judged by, as a row: all that a run too short to validate has."""
+    path = run / "metrics.json"
+    if not path.is_file():
+        return []
+    metrics = {name: str(v) for name, v in json.loads(path.read_text()).items()}
+    judged = {
+        f"metric/{name}": v for name, v in metrics.items() if "/" in name or name == "held_out"
+    }
+    return [{"cpu_s": metrics.get("cpu_s", "nan"), **judged}]
 
 
 def _number(text: str | None) -> float:

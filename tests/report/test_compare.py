@@ -58,3 +58,13 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no rows with cpu_s"):
         compare.figure([a, b], tmp_path / "c.png")
     assert not (tmp_path / "c.png").exists()
+
+
+def test_a_run_too_short_to_validate_is_judged_by_its_metrics(tmp_path):
+    for name, error in (("a", 0.5), ("b", 0.25)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "history.csv").write_text("step,cpu_s,loss/residual\n1,0.1,3.0\n")
+        metrics = f'{{"rel_l2/u": {error}, "cpu_s": 2.0}}'
+        (tmp_path / name / "metrics.json").write_text(metrics)
+    out = compare.figure([tmp_path / "a", tmp_path / "b"], tmp_path / "compare.png")
+    assert out.stat().st_size > 1000
