@@ -1,13 +1,22 @@
-"""u_xx + u_yy + u = q on [-1, 1]² with exact solution sin(a1 π x) sin(a2 π y) and Dirichlet walls."""
+"""u_xx + u_yy + u = q on [-1, 1]², u given on the walls; exact solution sin(a1 π x) sin(a2 π y)."""
 
 from sciml.physics import helmholtz
 from sciml.pinn import Face, Problem, dirichlet, rectangle
 
-WALLS = {"left": Face("x", -1.0), "right": Face("x", 1.0), "bottom": Face("y", -1.0), "top": Face("y", 1.0)}
+WALLS = {
+    "left": Face("x", -1.0),
+    "right": Face("x", 1.0),
+    "bottom": Face("y", -1.0),
+    "top": Face("y", 1.0),
+}
 
 
 def problem(a1: float = 1.0, a2: float = 4.0) -> Problem:
-    """Args: a1, a2: half-waves per unit length along x and y."""
+    """The standing wave.
+
+    Args:
+        a1, a2: half-waves per unit length along x and y.
+    """
 
     def equations(f):
         q = helmholtz.standing_wave_source(f.x, f.y, a1, a2)

@@ -1,4 +1,7 @@
-"""u_tt - u_xx + u³ = f on [0, 1]², exact solution x cos(5πt) + (xt)³; value and velocity given at t = 0."""
+"""u_tt - u_xx + u³ = f for x and t in [0, 1]; exact solution x cos(5πt) + (xt)³.
+
+Given are u and u_t at t = 0, and u at both ends.
+"""
 
 from sciml.physics import klein_gordon
 from sciml.pinn import Face, Problem, dirichlet, initial_value, initial_velocity, interval

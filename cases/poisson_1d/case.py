@@ -1,11 +1,18 @@
-"""u'' = -C² sin(Cx) on [0, 1] with exact solution sin(Cx): the smallest example of the gradient pathology."""
+"""u'' = -C² sin(Cx) on [0, 1] with exact solution sin(Cx).
+
+The smallest example of the gradient pathology.
+"""
 
 from sciml.physics import poisson
 from sciml.pinn import Face, Problem, dirichlet, interval
 
 
 def problem(C: float = 4.0) -> Problem:
-    """Args: C: wave number of the solution; the pathology grows with it."""
+    """The sine.
+
+    Args:
+        C: wave number of the solution; the pathology grows with it.
+    """
 
     def equations(f):
         return {"residual": poisson.residual(poisson.sine_source(f.x, C), f.u_xx)}

@@ -73,7 +73,10 @@ class CollocationData:
     """Batches of a problem by step (`contracts.Data`).
 
     Points are drawn in float64 in blocks of consecutive sets, keyed by (seed, block): what a step
-    sees does not depend on where a run started. A rank gets a contiguous share of each set.
+    sees does not depend on where a run started. Ranks get equal, contiguous shares of each set, so
+    that the mean of their means is the mean of the set.
+
+    `reference` is the reference solution, where it is the truth.
     """
 
     def __init__(self, problem: Problem, sampling: Sampling, seed: int) -> None:
@@ -84,6 +87,8 @@ class CollocationData:
         self.regions |= {c.name: c.region for c in problem.conditions}
         self.sizes = self._sizes()
         problem.domain.axes(self.grid)
+        path = problem.reference if problem.exact is None else None
+        self.reference = None if path is None else self._read(path)
         self._truth = self._known()
         total = sum(self.sizes.values())
         fresh = max(1, min(SETS, LARGEST // total))
@@ -112,13 +117,13 @@ class CollocationData:
                 )
         return {name: sizes[name] for name in self.regions}
 
-    def _draw(self, stream: int, block: int) -> Block:
+    def _draw(self, stream: int, block: int, sets: int) -> Block:
         points = {}
         for key, (name, region) in enumerate(self.regions.items()):
             entropy = np.random.SeedSequence([self.seed, stream, block, key])
             rng = np.random.Generator(np.random.Philox(entropy))
             points[name] = region.sample(
-                self.problem.domain, self.sizes[name], self.sampling.method, rng, self.sets
+                self.problem.domain, self.sizes[name], self.sampling.method, rng, sets
             )
         return Block(points, self.sizes)
 
@@ -133,30 +138,33 @@ class CollocationData:
         return self._batches(start, rank, ranks)
 
     def _check_ranks(self, ranks: int) -> None:
-        name, least = min(self.sizes.items(), key=lambda item: item[1])
-        if ranks > least:
-            raise UserError(
-                f"sampling: expected at least one point of each set per rank, got {least} for "
-                f"{name!r} on {ranks} ranks; use more points or fewer devices"
-            )
+        for name, n in self.sizes.items():
+            if n % ranks:
+                given = isinstance(self.regions[name], At)
+                equal = n // ranks * ranks if given else -(-n // ranks) * ranks
+                remedy = f"set sampling.points.{name}={equal} or " if equal else ""
+                raise UserError(
+                    f"sampling: expected equal shares of every set for {ranks} ranks, got {n} "
+                    f"points for {name!r}; {remedy}use another number of devices"
+                )
 
     def _batches(self, start: int, rank: int, ranks: int) -> Iterator[Collocation]:
         shown = self._set_of(start)
         number = shown // self.sets
-        block = self._draw(TRAINING, number)
+        block = self._draw(TRAINING, number, self.sets)
         batch = block.step(shown % self.sets, rank, ranks)
         for step in itertools.count(start):
             current = self._set_of(step)
             if current != shown:
                 if current // self.sets != number:
                     number = current // self.sets
-                    block = self._draw(TRAINING, number)
+                    block = self._draw(TRAINING, number, self.sets)
                 batch, shown = block.step(current % self.sets, rank, ranks), current
             yield batch
 
     def val_dataloader(self) -> list[Collocation]:
         """One batch: held-out points of every set and, where a solution is known, "truth"."""
-        points = dict(self._draw(HELD_OUT, 0).step(0).points)
+        points = dict(self._draw(HELD_OUT, 0, 1).step(0).points)
         truth = self.truth()
         return [Collocation(points if truth is None else {**points, TRUTH: truth})]
 
@@ -165,17 +173,24 @@ class CollocationData:
         return self._truth
 
     def _known(self) -> Points | None:
-        problem = self.problem
+        problem, known = self.problem, self.reference
         if problem.exact is not None:
             _, x, _ = problem.domain.grid(self.grid)
-            return self._exact(torch.from_numpy(x))
-        if problem.reference is not None:
-            known = self.reference(problem.reference)
+            truth = self._exact(torch.from_numpy(x))
+        elif known is not None:
             values = {name: torch.from_numpy(value) for name, value in known.values.items()}
-            return Points(torch.from_numpy(known.x), target=values)
-        return None
+            truth = Points(torch.from_numpy(known.x), target=values)
+        else:
+            return None
+        for name, value in (truth.target or {}).items():
+            if not value.any():
+                raise UserError(
+                    f"{problem.name}: expected a truth that is not zero everywhere, got zero for "
+                    f"{name!r}, which has no relative error; leave it out of compared="
+                )
+        return truth
 
-    def reference(self, path: Path) -> reference.Reference:
+    def _read(self, path: Path) -> reference.Reference:
         """The fields compared of a reference solution, where all of them have a value."""
         problem = self.problem
         fields = problem.compared or (*problem.unknowns, *problem.derived)
@@ -185,6 +200,13 @@ class CollocationData:
             raise UserError(
                 f"{problem.name}: expected {missing} in the reference {path.name}, which has "
                 f"{tuple(known.values)} of what is compared; add to the file or shorten compared="
+            )
+        outside = ~problem.domain.contains(known.x)
+        if outside.any():
+            raise UserError(
+                f"{problem.name}: expected the reference {path.name} inside the domain "
+                f"({problem.domain.extent}), got {int(outside.sum())} points outside, the first at "
+                f"{known.x[outside][0].tolist()}; give nan there, or check the units"
             )
         return known
 

@@ -1,6 +1,7 @@
-"""What a trained network is worth: relative errors against the truth, and the solution on a grid."""
+"""What a trained network is worth: errors relative to the truth, and the solution on a grid."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -9,8 +10,6 @@ import xarray
 from torch import Tensor, nn
 
 from sciml.calculus.pointwise import autograd
-from sciml.contracts import UserError
-from sciml.pinn import reference
 from sciml.pinn.data import CollocationData
 from sciml.pinn.fields import Fields
 from sciml.pinn.points import Collocation, Points
@@ -21,22 +20,23 @@ from sciml.pinn.regions import Interior
 CHUNK = 4096
 
 
-def solution(problem: Problem, model: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+def solution(
+    problem: Problem, model: nn.Module, x: Tensor, names: Iterable[str]
+) -> dict[str, Tensor]:
     """Unknowns and derived fields of the network at `x` `[n, d]`: name → `[n]`, detached."""
     names = tuple(names)
-    pieces = [_solution(problem, model, part, names) for part in x.split(CHUNK)]
-    return {name: torch.cat([piece[name] for piece in pieces]) for name in names}
-
-
-def _solution(problem: Problem, model: nn.Module, x: Tensor, names: tuple[str, ...]) -> dict[str, Tensor]:
     wanted = asked_by(problem, names)
-    with torch.no_grad():
-        values = autograd.derivatives(model, x, problem.unknowns, problem.coordinates, wanted)
-    fields = Fields(problem.coordinates, Points(x), values)
-    return {
-        name: (problem.derived[name](fields) if name in problem.derived else fields[name]).detach()
-        for name in names
-    }
+    pieces: dict[str, list[Tensor]] = {name: [] for name in names}
+    for part in x.split(CHUNK):
+        with torch.no_grad():
+            values = autograd.derivatives(
+                model, part, problem.unknowns, problem.coordinates, wanted
+            )
+            fields = Fields(problem.coordinates, Points(part), values)
+            for name in names:
+                derived = problem.derived.get(name)
+                pieces[name].append(fields[name] if derived is None else derived(fields))
+    return {name: torch.cat(parts) for name, parts in pieces.items()}
 
 
 def asked_by(problem: Problem, names: Iterable[str]) -> frozenset[str]:
@@ -44,33 +44,47 @@ def asked_by(problem: Problem, names: Iterable[str]) -> frozenset[str]:
     wanted: set[str] = set()
     for name in names:
         if name in problem.derived:
-            wanted |= problem.record(problem.derived[name], Interior(), f"derived {name!r}")[1].names
+            label = f"derived {name!r}"
+            wanted |= problem.record(problem.derived[name], Interior(), label)[1].names
         else:
             wanted.add(name)
     return frozenset(wanted)
 
 
-def evaluation_grid(
-    problem: Problem, data: CollocationData
-) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Axes, the points inside `[n, d]` and their mask: the reference's grid where there is no exact solution.
+@final
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the solution is written.
 
-    Raises:
-        UserError: the reference is scattered.
+    Args:
+        axes: `[k_i]` per coordinate.
+        x: `[n, d]`, the points in the domain.
+        mask: of the shape of the grid in the order of the coordinates, True at those points.
+        truth: name → values `[n]`, where they are known on this grid.
     """
-    if problem.exact is None and problem.reference is not None:
-        known = data.reference(problem.reference)
-        if known.axes is None:
-            raise UserError(f"{problem.name}: expected a reference on a grid, got scattered points")
-        return known.axes, known.x, known.mask
-    return problem.domain.grid(data.grid)
+
+    axes: list[np.ndarray]
+    x: np.ndarray
+    mask: np.ndarray
+    truth: Mapping[str, np.ndarray]
+
+
+def evaluation_grid(problem: Problem, data: CollocationData) -> Grid:
+    """The reference's grid where it is the truth and has one; else that of the domain."""
+    known = data.reference
+    if known is not None and known.axes is not None and known.mask is not None:
+        return Grid(known.axes, known.x, known.mask, known.values)
+    axes, x, mask = problem.domain.grid(data.grid)
+    truth = data.truth()
+    exact = {} if truth is None or known is not None else truth.target or {}
+    return Grid(axes, x, mask, {name: value.numpy() for name, value in exact.items()})
 
 
 @final
 class RelativeL2:
     """‖u − u*‖ / ‖u*‖ over the evaluation grid, for every field whose truth is known.
 
-    The norm is the Euclidean norm of the vector of grid values; the truth may not be zero everywhere.
+    The Euclidean norm of the vector of grid values; the truth may not be zero everywhere.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -78,11 +92,13 @@ class RelativeL2:
 
     def statistics(self, model: nn.Module, batch: Collocation) -> dict[str, tuple[Tensor, Tensor]]:
         truth = batch.points[TRUTH]
-        found = solution(self.problem, model, truth.x, truth.target)
+        known = truth.target or {}
+        found = solution(self.problem, model, truth.x, known)
         statistics = {}
-        for name, exact in truth.target.items():
-            weight = torch.tensor(float(len(exact)))
-            statistics[f"squared_error/{name}"] = ((found[name] - exact).double().square().sum(), weight)
+        for name, exact in known.items():
+            weight = exact.new_tensor(len(exact), dtype=torch.float64)
+            error = (found[name] - exact).double().square().sum()
+            statistics[f"squared_error/{name}"] = (error, weight)
             statistics[f"square/{name}"] = (exact.double().square().sum(), weight)
         return statistics
 
@@ -108,60 +124,53 @@ class GridPredictor:
 
     def __call__(self, model: nn.Module, request: Mapping[str, Any]) -> Iterator[xarray.Dataset]:
         problem = self.problem
-        axes, x, mask = evaluation_grid(problem, self.data)
+        grid = evaluation_grid(problem, self.data)
         parameter = next(model.parameters())
+        at = torch.from_numpy(grid.x).to(parameter.device, parameter.dtype)
         names = (*problem.unknowns, *problem.derived)
-        at = torch.from_numpy(x).to(parameter.device, parameter.dtype)
-        found = {name: value.cpu().double().numpy() for name, value in solution(problem, model, at, names).items()}
-        truth = self.data.truth()
+        found = solution(problem, model, at, names).items()
         kind = "exact" if problem.exact is not None else "reference"
-        exact = {} if truth is None else {k: v.double().numpy() for k, v in truth.target.items()}
-        yield as_dataset(problem, axes, mask, found, exact, kind)
+        values = {name: value.cpu().double().numpy() for name, value in found}
+        yield as_dataset(problem, grid, values, kind)
 
 
 def as_dataset(
-    problem: Problem,
-    axes: list[np.ndarray],
-    mask: np.ndarray,
-    found: Mapping[str, np.ndarray],
-    exact: Mapping[str, np.ndarray],
-    kind: str,
+    problem: Problem, grid: Grid, found: Mapping[str, np.ndarray], kind: str
 ) -> xarray.Dataset:
     """Fields on a grid, slowest coordinate first (t, z, y, x), NaN outside the domain.
 
     Args:
-        axes: `[k_i]` per coordinate.
-        mask: shape of the grid in the order of the coordinates; True inside the domain.
-        found, exact: name → values `[mask.sum()]`.
+        found: name → values `[n]` at the points of the grid.
         kind: suffix of the truth, "exact" or "reference".
     """
     coordinates = problem.coordinates
     dims = coordinates[::-1]
 
+    def units(name: str) -> str:
+        return problem.units.get(name, "1")
+
     def variable(values: np.ndarray, name: str, long_name: str) -> tuple:
-        grid = np.full(mask.shape, np.nan)
-        grid[mask] = values
-        attributes = {"units": problem.units.get(name, "1"), "long_name": long_name}
-        return dims, grid.transpose(), attributes
+        filled = np.full(grid.mask.shape, np.nan)
+        filled[grid.mask] = values
+        return dims, filled.transpose(), {"units": units(name), "long_name": long_name}
 
     data = {}
     for name, values in found.items():
         long_name = problem.long_names.get(name, name)
         data[name] = variable(values, name, long_name)
-        if name in exact:
-            data[f"{name}_{kind}"] = variable(exact[name], name, f"{kind} {long_name}")
-            data[f"{name}_error"] = variable(values - exact[name], name, f"error of {long_name}")
+        if name in grid.truth:
+            truth = grid.truth[name]
+            data[f"{name}_{kind}"] = variable(truth, name, f"{kind} {long_name}")
+            data[f"{name}_error"] = variable(values - truth, name, f"error of {long_name}")
     coords = {
         name: (
             name,
             axis,
-            {"units": problem.units.get(name, "1"), "long_name": problem.long_names.get(name, name)},
+            {"units": units(name), "long_name": problem.long_names.get(name, name)},
         )
-        for name, axis in zip(coordinates, axes, strict=True)
+        for name, axis in zip(coordinates, grid.axes, strict=True)
     }
     dataset = xarray.Dataset(data, coords, {"Conventions": "CF-1.11", "title": problem.name})
     for name in coordinates:
         dataset[name].encoding["_FillValue"] = None
     return dataset
-
-

@@ -1,4 +1,4 @@
-"""Assembles a PINN for the common spine: problem + network + sampling + derivatives → `contracts.System`."""
+"""Assembles a PINN: problem + network + sampling + derivatives → `contracts.System`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -36,13 +36,12 @@ def assemble(
     The network sees coordinates standardised by the mean and standard deviation of uniform points.
     """
     generator = torch.Generator().manual_seed(seed)
-    mean, std = problem.domain.moments()
+    mean, std = map(torch.from_numpy, problem.domain.moments())
     inner = network(
         inputs=len(problem.coordinates), outputs=len(problem.unknowns), generator=generator
     )
-    model = Standardise(inner, mean, std)
-    if wrap is not None:
-        model = wrap(model)
+    standardised = Standardise(inner, mean, std)
+    model = standardised if wrap is None else wrap(standardised)
     data = CollocationData(problem, sampling, seed)
     known = problem.exact is not None or problem.reference is not None
     return System(

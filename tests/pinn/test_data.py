@@ -79,20 +79,34 @@ def test_another_seed_other_points():
     assert not torch.equal(a.points["residual"].x, b.points["residual"].x)
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 5])
-def test_ranks_tile_the_global_batch(ranks):
-    whole = take(data().train_dataloader(60, 0, 1), 8)
-    shares = [take(data().train_dataloader(60, r, ranks), 8) for r in range(ranks)]
+@pytest.mark.parametrize("ranks", [2, 3, 6])
+def test_ranks_tile_the_global_batch_in_equal_shares(ranks):
+    points = {"residual": 12, "left": 6, "probes": 6}
+    whole = take(data(points=points).train_dataloader(60, 0, 1), 8)
+    shares = [take(data(points=points).train_dataloader(60, r, ranks), 8) for r in range(ranks)]
     for step, batch in enumerate(whole):
         for key, points in batch.points.items():
             parts = [share[step].points[key].x for share in shares]
             assert torch.equal(torch.cat(parts), points.x)
-            assert all(len(part) for part in parts)
+            assert {len(part) for part in parts} == {len(points) // ranks}
 
 
-def test_more_ranks_than_points_are_refused():
-    with pytest.raises(UserError, match="got 5 for 'left' on 6 ranks"):
-        data().train_dataloader(0, 0, 6)
+@pytest.mark.parametrize(
+    ("points", "ranks", "message"),
+    [
+        ({"residual": 13, "left": 6, "probes": 6}, 2, "13 points for 'residual'.*residual=14 or"),
+        ({"residual": 12, "left": 5, "probes": 6}, 3, "5 points for 'left'.*left=6 or"),
+        ({"residual": 12, "left": 6}, 3, "7 points for 'probes'.*probes=6 or"),
+        ({"residual": 14, "left": 1}, 14, "1 points for 'left'.*left=14 or"),
+        ({"residual": 8, "left": 8}, 8, "7 points for 'probes'; use another number of devices"),
+    ],
+)
+def test_shares_that_would_differ_are_refused(points, ranks, message):
+    """The mean of means over unequal shares is not the mean of the set: (1 + (2 + 6)/2)/2 ≠ 9/3."""
+    with pytest.raises(
+        UserError, match=f"equal shares of every set for {ranks} ranks, got {message}"
+    ):
+        data(points=points).train_dataloader(0, 0, ranks)
 
 
 def test_a_block_moves_once_and_gives_what_its_batches_would():
@@ -158,6 +172,20 @@ def test_only_what_is_compared_is_truth(tmp_path):
     np.savez(tmp_path / "r.npz", w=np.ones((3, 2)), **nodes)
     known = data(**flow, exact=None, reference=tmp_path / "r.npz").truth()
     assert known.target.keys() == {"u", "w"}
+
+
+def test_a_truth_without_a_relative_error_is_refused():
+    flow = {"unknowns": ("u", "v"), "equations": lambda f: {"e": f.u_x + f.v_y}}
+    couette = {**flow, "exact": lambda f: {"u": f.y, "v": 0 * f.y}}
+    with pytest.raises(UserError, match="not zero everywhere, got zero for 'v'.* out of compared="):
+        data(**couette)
+    assert data(**couette, compared=("u",)).truth().target.keys() == {"u"}
+
+
+def test_a_reference_outside_the_domain_is_refused(tmp_path):
+    np.savez(tmp_path / "mm.npz", x=np.linspace(0, 1000, 3), y=np.arange(2.0), u=np.ones((3, 2)))
+    with pytest.raises(UserError, match=r"got 4 points outside, the first at \[500.0, 0.0\]"):
+        data(exact=None, reference=tmp_path / "mm.npz")
 
 
 def test_no_truth_where_none_is_known():

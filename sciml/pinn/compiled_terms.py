@@ -1,0 +1,157 @@
+"""Loss terms as machine code: one program for each network and shape of batch, tried before use.
+
+A program is a function of the network's state and of the batch's tensors alone, so it is right at
+any values of the parameters, also at those that `Step.again` puts in place of the network's own.
+"""
+
+import warnings
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from sciml.calculus.pointwise import autograd, compiled
+from sciml.pinn.points import Collocation, Points
+
+#: `(function, x, unknowns, coordinates, wanted) -> {name: [n]}`.
+Derivatives = Callable[
+    [Callable[[Tensor], Tensor], Tensor, Sequence[str], Sequence[str], Collection[str]],
+    dict[str, Tensor],
+]
+#: `(network, batch, derivatives) -> [K]`: the terms in eager code.
+Terms = Callable[[Callable[[Tensor], Tensor], Collocation, Derivatives], Tensor]
+
+#: Largest relative difference of a term, or of its gradient, to nested autograd.
+DOUBLE, SINGLE = 1e-8, 1e-4
+#: Standard deviation of what is added to parameters for the trial.
+NOISE = 0.1
+
+
+@final
+class CompiledTerms:
+    """Compiles terms at their first use, and again for another network, shape or type.
+
+    Args:
+        terms: in eager code; what goes on where compiling fails.
+        derivatives: how the terms take them.
+        keys: the sets of points that the terms are made of.
+    """
+
+    def __init__(self, terms: Terms, derivatives: Derivatives, keys: Iterable[str]) -> None:
+        self.terms, self.derivatives, self.keys = terms, derivatives, tuple(keys)
+        self._programs: dict[tuple, Callable[..., Tensor] | None] = {}
+
+    def __call__(self, model: nn.Module, batch: Collocation) -> Tensor:
+        """The terms `[K]`, in eager code where nothing is differentiated."""
+        state = dict(model.named_parameters()) | dict(model.named_buffers())
+        tensors, rebuild = flattened(batch, self.keys)
+        flat = (*state.values(), *tensors)
+        if not any(tensor.requires_grad for tensor in flat):
+            return self.terms(model, batch, self.derivatives)
+        kinds = tuple((tuple(t.shape), t.dtype, t.device, t.requires_grad) for t in flat)
+        key = (id(model), kinds)
+        if key not in self._programs:
+
+            def pure(derivatives: Derivatives, *flat: Tensor) -> Tensor:
+                values = dict(zip(state, flat[: len(state)], strict=True))
+                points = rebuild(flat[len(state) :])
+                return self.terms(
+                    lambda x: functional_call(model, values, (x,)), points, derivatives
+                )
+
+            trial = (*map(perturbed, state.values()), *tensors)
+            self._programs[key] = self._program(pure, flat, trial)
+        program = self._programs[key]
+        if program is None:
+            return self.terms(model, batch, self.derivatives)
+        return program(*flat)
+
+    def _program(
+        self, pure: Callable[..., Tensor], flat: Sequence[Tensor], trial: Sequence[Tensor]
+    ) -> Callable[..., Tensor] | None:
+        """`flat -> [K]`; None, with a warning, where it cannot be had or is wrong at `trial`."""
+        try:
+            program = compiled.compile(lambda *flat: pure(self.derivatives, *flat), flat)
+            right = agree(program(*trial), pure(autograd.derivatives, *trial), trial)
+        except Exception as error:  # any failure of a compiler leaves eager code, which is right
+            reason = " ".join(str(error).split())[:120]
+            _warn(f"compilation failed ({type(error).__name__}: {reason})")
+            return None
+        if not right:
+            _warn("the compiled terms or their gradients differ from nested autograd")
+        return program if right else None
+
+
+def _warn(reason: str) -> None:
+    message = f"derivatives: {reason}; eager code goes on, slower and equally right"
+    warnings.warn(message, stacklevel=3)
+
+
+def perturbed(tensor: Tensor) -> Tensor:
+    """A trained tensor plus noise, so that no term is nearly zero where a program is tried.
+
+    Residuals of a trained network are differences of large numbers: their rounding alone would
+    differ by more than any tolerance that finds mistakes.
+    """
+    if not tensor.requires_grad:
+        return tensor
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
+    return (tensor.detach() + NOISE * noise.to(tensor.device)).requires_grad_()
+
+
+def agree(ours: Tensor, theirs: Tensor, inputs: Sequence[Tensor]) -> bool:
+    """Whether every one of K terms `[K]`, and the gradient of each, is finite and the same.
+
+    Differences are relative to the norm of each row; a term that vanishes by construction, as under
+    a hard constraint, is the square of a rounding error: (10 ε)² of the largest is allowed.
+    """
+    rounding = (10 * torch.finfo(theirs.dtype).eps) ** 2
+    tolerance = DOUBLE if theirs.dtype == torch.float64 else SINGLE
+    trained = [tensor for tensor in inputs if tensor.requires_grad]
+    for a, b in ((ours[:, None], theirs[:, None]), (rows(ours, trained), rows(theirs, trained))):
+        size = b.norm(dim=1)
+        allowed = tolerance * size + rounding * size.max()
+        if not torch.isfinite(a).all() or ((a - b).norm(dim=1) > allowed).any():
+            return False
+    return True
+
+
+def rows(values: Tensor, inputs: Sequence[Tensor]) -> Tensor:
+    """∂values/∂inputs `[K, P]` with zeros where there is no dependence; the graph is kept."""
+    gradients = (
+        torch.autograd.grad(
+            value, inputs, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        for value in values
+    )
+    return torch.stack([torch.cat([g.flatten() for g in gradient]) for gradient in gradients])
+
+
+def flattened(
+    batch: Collocation, keys: Iterable[str]
+) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], Collocation]]:
+    """The tensors of the sets `keys` in a fixed order, and the way back."""
+    tensors: list[Tensor] = []
+    plan: list[tuple[str, str, str]] = []
+    for key in keys:
+        points = batch.points[key]
+        parts = {("x", ""): points.x, ("normal", ""): points.normal, ("image", ""): points.image}
+        parts |= {("target", name): value for name, value in (points.target or {}).items()}
+        for (part, name), tensor in parts.items():
+            if tensor is not None:
+                plan.append((key, part, name))
+                tensors.append(tensor)
+
+    def rebuild(flat: Sequence[Tensor]) -> Collocation:
+        points: dict[str, dict] = {key: {} for key, *_ in plan}
+        for (key, part, name), tensor in zip(plan, flat, strict=True):
+            if name:
+                points[key].setdefault(part, {})[name] = tensor
+            else:
+                points[key][part] = tensor
+        return Collocation({key: Points(**parts) for key, parts in points.items()})
+
+    return tensors, rebuild

@@ -1,0 +1,322 @@
+"""One contract over every packaged case, and what the command says to a user who gets one wrong."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray
+from torch import nn
+
+import sciml
+from sciml import catalogue, cli, compose, runs
+from sciml.catalogue import SEARCH_VARIABLE
+from sciml.contracts import System
+from sciml.pinn.fields import Fields
+from sciml.pinn.objective import CollocationLoss
+from sciml.pinn.points import Points
+from sciml.pinn.problem import Problem
+from sciml.pinn.regions import Face, Initial, Interior
+from sciml.training import checkpoint
+from sciml.training.run import train
+from sciml.training.step import Step, unflatten
+
+ROOT = Path(__file__).resolve().parents[1]
+VARIANTS = [name for name, case in catalogue.cases().items() if case.file.is_relative_to(ROOT)]
+FOLDERS = sorted({name.split("/")[0] for name in VARIANTS})
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs land in a temporary folder; what composing writes into the environment is undone."""
+    monkeypatch.chdir(tmp_path)
+    for variable in (SEARCH_VARIABLE, "HYDRA_FULL_ERROR", runs.VARIABLE):
+        monkeypatch.setenv(variable, "")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@cache
+def config_of(case: str):
+    return compose.compose(case, ["derivatives=taylor"])
+
+
+def parts_of(case: str):
+    """The case's own network, data, objective and balancer; derivatives in eager code."""
+    return compose.build(config_of(case))
+
+
+@cache
+def system_of(case: str) -> System:
+    """For tests that only look."""
+    return parts_of(case).system
+
+
+def problem_of(case: str) -> Problem:
+    return system_of(case).objective.problem
+
+
+def first_batch(system: System, dtype: torch.dtype):
+    return next(iter(system.data.train_dataloader(0, 0, 1))).to("cpu", dtype)
+
+
+class Solution(nn.Module):
+    """The exact solution, moved by a constant, in place of the network."""
+
+    def __init__(self, problem: Problem, offset: float = 0.0) -> None:
+        super().__init__()
+        self.problem, self.offset = problem, offset
+
+    def forward(self, x):
+        truth = self.problem.truth(x)
+        return torch.stack([truth[name] + self.offset for name in self.problem.unknowns], dim=1)
+
+
+@pytest.mark.parametrize("case", VARIANTS)
+def test_a_case_composes_and_says_what_it_is(case):
+    assert catalogue.cases()[case].title
+    parts, problem = parts_of(case), problem_of(case)
+    assert parts.system.objective.terms == problem.terms
+    assert parts.system.metric is not None, "an error that a user can check"
+    described = {*problem.unknowns, *problem.derived}
+    assert described <= set(problem.long_names)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_has_a_default(folder):
+    assert f"{folder}/default" in VARIANTS
+
+
+@pytest.mark.parametrize("case", VARIANTS)
+def test_the_exact_solution_makes_every_term_vanish(case):
+    problem, system = problem_of(case), system_of(case)
+    if problem.exact is None:
+        assert problem.reference is not None
+        return
+    batch, loss = first_batch(system, torch.float64), CollocationLoss(problem)
+    for name, term in loss(Solution(problem), batch).items():
+        assert term.item() < 1e-12, name  # the sources reach 17π² = 168
+    assert sum(loss(Solution(problem, 0.1), batch).values()).item() > 1e-3
+
+
+@pytest.mark.parametrize("case", VARIANTS)
+def test_the_committed_reference_meets_the_conditions(case):
+    """u = ψ_y and v = −ψ_x are in the file; the two corners below the lid have no value."""
+    problem = problem_of(case)
+    if problem.reference is None:
+        assert problem.exact is not None
+        return
+    with xarray.open_dataset(problem.reference) as file:
+        stacked = file[["u", "v"]].stack(point=("x", "y")).dropna("point").load()
+    x = torch.tensor(np.column_stack([stacked.x, stacked.y]))
+    u, v = (torch.tensor(stacked[name].values.astype(float)) for name in ("u", "v"))
+    known = {"u": u, "v": v, "psi_y": u, "psi_x": -v}
+    for condition in problem.conditions:
+        assert isinstance(condition.region, Face)
+        column = problem.coordinates.index(condition.region.axis)
+        wall = x[:, column] == condition.region.value
+        assert wall.sum() >= 99
+        values = {name: value[wall] for name, value in known.items()}
+        residual = condition.residual(Fields(problem.coordinates, Points(x[wall]), values))
+        assert residual.abs().max() < 1e-6, condition.name
+
+
+@pytest.mark.parametrize("case", VARIANTS)
+def test_points_lie_where_they_say(case):
+    problem, system = problem_of(case), system_of(case)
+    regions = {"residual": Interior()} | {c.name: c.region for c in problem.conditions}
+    batch = first_batch(system, torch.float64)
+    assert {name: len(points) for name, points in batch.points.items()} == dict(
+        config_of(case).sampling.points
+    )
+    for name, region in regions.items():
+        points = batch.points[name]
+        x = points.x.numpy()
+        assert problem.domain.contains(x).all()
+        if isinstance(region, Face):
+            column = problem.coordinates.index(region.axis)
+            middle = problem.domain.bounds[:, column].mean()
+            outward = np.zeros(x.shape)
+            outward[:, column] = np.sign(region.value - middle)
+            assert (x[:, column] == region.value).all()
+            assert np.array_equal(points.normal.numpy(), outward)
+        elif isinstance(region, Initial):
+            assert (x[:, -1] == problem.domain.time[0]).all()
+        else:
+            assert isinstance(region, Interior)
+            lower, upper = problem.domain.bounds
+            assert (x > lower).all() and (x < upper).all()
+            assert (np.ptp(x, axis=0) > 0.9 * (upper - lower)).all()
+
+
+@pytest.mark.parametrize("case", VARIANTS)
+def test_ten_steps_lower_the_loss(case):
+    """The weighted sum that is minimised, on one batch; weights are renewed at the first step."""
+    parts = parts_of(case)
+    phase = next(iter(parts.phases.values()))
+    dtype = torch.float64 if phase.precision == "float64" else torch.float32
+    model = parts.system.model.to(dtype)
+    batch, parameters = first_batch(parts.system, dtype), dict(model.named_parameters())
+    optimizer = phase.optimizer(parameters.values())
+    totals, weights = [], {}
+    for index in range(11):
+        step = Step(parts.system.objective, model, [batch], index, parameters)
+        weights = weights or parts.balancer(step)
+        totals.append(sum(weights[name].item() * loss.item() for name, loss in step.losses.items()))
+        for name, piece in unflatten(step.gradient(weights), parameters).items():
+            parameters[name].grad = piece
+        optimizer.step()
+    assert totals[-1] < 0.997 * totals[0], totals  # least on Helmholtz: its source² is 7000
+
+
+def weights_in(folder: Path) -> tuple[int, dict[str, torch.Tensor]]:
+    content = checkpoint.load(folder / "checkpoints/last.ckpt")
+    return content["global_step"], content["state_dict"]
+
+
+def assert_same_weights(one: Path, other: Path, steps: int) -> None:
+    (ours, a), (theirs, b) = weights_in(one), weights_in(other)
+    assert ours == theirs == steps
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_case_resumes_bit_for_bit(folder, tmp_path):
+    """Twelve steps; interrupted before step 8, after the save at 5 and before new weights at 10."""
+    overrides = ["derivatives=taylor", "trainer.save_every=5", "phases.adam.steps=12"]
+    config = compose.compose(f"{folder}/default", overrides)
+
+    def attempt(run: Path, last: int | None = None) -> None:
+        parts = compose.build(config)
+
+        def interrupt(balancer: nn.Module, given: tuple[Step]) -> None:
+            if given[0].index == last:
+                raise RuntimeError("interrupted")
+
+        parts.balancer.register_forward_pre_hook(interrupt)
+        (run / "checkpoints").mkdir(parents=True, exist_ok=True)
+        train(parts.system, parts.balancer, parts.phases, parts.settings, run)
+
+    attempt(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="interrupted"):
+        attempt(tmp_path / "parts", last=8)
+    assert weights_in(tmp_path / "parts")[0] == 5
+    attempt(tmp_path / "parts")
+    assert_same_weights(tmp_path / "parts", tmp_path / "whole", 12)
+
+
+@pytest.mark.parametrize(
+    "derivatives", ["taylor", pytest.param("compiled", marks=pytest.mark.slow)]
+)
+def test_killed_for_good_and_started_again(derivatives, tmp_path):
+    """kill -9 of the command itself; the rest, and the run to compare with, in this process."""
+    steps = 400
+    overrides = [
+        f"derivatives={derivatives}",
+        f"phases.adam.steps={steps}",
+        *("network.width=6", "network.depth=1", "sampling.grid=[9,9]"),
+        *(f"sampling.points.{name}=8" for name in ("residual", "left", "right", "bottom", "top")),
+        "trainer.save_every=20",
+    ]
+    command = [sys.executable, "-m", "sciml", "run", "helmholtz_2d", *overrides, "run_dir=killed"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = tmp_path / "killed/checkpoints/last.ckpt"
+    deadline = time.monotonic() + 240
+    while not first.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    assert 0 < weights_in(tmp_path / "killed")[0] < steps
+    sciml.run("helmholtz_2d", *overrides, "run_dir=killed")
+    sciml.run("helmholtz_2d", *overrides, "run_dir=whole")
+    assert_same_weights(tmp_path / "killed", tmp_path / "whole", steps)
+
+
+def answer(capsys, *words: str) -> tuple[int, str]:
+    """Exit code and the one line on stderr of `sciml run`."""
+    code = cli.main(["run", *words])
+    said = capsys.readouterr().err
+    lines = [line for line in said.splitlines() if line.startswith("sciml: ")]
+    assert len(lines) == 1, said
+    return code, lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("helmholtz_2d network.width=-1", "gated network: expected width > 0, got -1"),
+        ("helmholtz_2d network.width=2.5", "network.width: expected int, got 2.5"),
+        ("helmholtz_2d sampling.points.residual=0", "points > 0 for 'residual', got 0; set"),
+        ("helmholtz_2d sampling.points.lefft=3", "got 'lefft'; did you mean 'left'?"),
+        ("helmholtz_2d +sampling.points.lefft=3", "got 'lefft'; did you mean 'left'?"),
+        ("helmholtz_2d sampling.grid=[3]", "expected 2 numbers >= 2"),
+        ("helmholtz_2d sampling.every=0", "expected every >= 1 or null, got 0"),
+        ("helmholtz_2d problem.a1=abc", "problem.a1: expected float, got 'abc'"),
+        ("helmholtz_2d problem.a3=1", "got 'a3'; it takes a1, a2"),
+        ("poisson_1d problem.C=0", "truth that is not zero everywhere, got zero for 'u'"),
+        ("lid_driven_cavity problem.Re=0", "Reynolds number Re > 0, got 0"),
+        ("lid_driven_cavity balancer.numerator=momentum", "balancer.numerator.*momentum"),
+    ],
+)
+def test_a_mistake_is_one_line(words, said, capsys):
+    code, line = answer(capsys, *words.split(), "run_dir=r")
+    assert code == 2
+    assert re.search(said, line), line
+
+
+CASE = """
+import torch
+from sciml.pinn import Face, Problem, dirichlet, disk, interval, rectangle
+
+
+def problem():
+    return Problem(
+        name="mine",
+        domain={domain},
+        unknowns=("u",),
+        equations=lambda f: {{"flame": {equation}}},
+        conditions=(dirichlet("u", 0.0, on=Face("x", {wall}), name="left"),),
+    )
+"""
+YAML = """# @package _global_
+# A user's own case
+defaults: [/system: pinn, /sampling: uniform, /derivatives: autograd, /network: mlp, _self_]
+problem: {{_target_: sciml_cases.{name}.case.problem}}
+sampling: {{points: {{residual: 8, left: 8}}}}
+phases:
+  adam: {{_target_: sciml.contracts.Phase, steps: 4, optimizer: '${{optimizer}}'}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said", "changes"),
+    [
+        ("poisoned", 3, r"loss term 'flame' became nan at step 0; no checkpoint",
+         {"equation": "torch.log(-1 - f.u_x**2)"}),
+        ("hollow", 2, "expected an interior, got 0",
+         {"domain": "disk((0, 0), 1) - disk((0, 0), 2)"}),
+        ("beside", 2, "mine: condition 'left': .*x = 2",
+         {"wall": 2.0}),
+        ("column", 2, r"equation 'flame': expected a tensor of shape \[5\].*got \[5, 1\]",
+         {"equation": "f.u_x[:, None]"}),
+        ("unsteady", 2, "got 'u_t'; the domain is steady: give it time",
+         {"equation": "f.u_t"}),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_users_own_case(name, code, said, changes, tmp_path, monkeypatch, capsys):
+    settings = {"domain": "rectangle((0, 0), (1, 1))", "equation": "f.u_x", "wall": 0.0}
+    folder = tmp_path / "mine/cases" / name
+    folder.mkdir(parents=True)
+    (folder / "case.py").write_text(CASE.format(**settings | changes))
+    (folder / "default.yaml").write_text(YAML.format(name=name))
+    monkeypatch.setenv(SEARCH_VARIABLE, str(folder.parent))
+    found, line = answer(capsys, name, "run_dir=r")
+    assert found == code, line
+    assert re.search(said, line), line
