@@ -1,8 +1,8 @@
-"""Files that are never half-written: a temporary file beside the target, synced, then renamed over it."""
+"""Files never half-written: a temporary file beside the target, synced, then renamed over it."""
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sciml.contracts import UserError
@@ -10,9 +10,9 @@ from sciml.contracts import UserError
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a temporary path in the target's folder; on success it becomes `target`, else it is deleted.
+    """Yield a temporary path in the target's folder; it becomes `target`, or is deleted on failure.
 
-    The temporary file never lies in TMPDIR, which may be another file system (a rename there is a copy).
+    The temporary file never lies in TMPDIR: that may be another file system, and a rename a copy.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full; the old target is untouched.
@@ -26,11 +26,12 @@ def replacing(target: Path) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         raise UserError(
-            f"{target} could not be written: {reason(error)}; what stood there before is kept; free the "
-            "disk or make the folder writable, then start the same command again"
+            f"{target} could not be written: {reason(error)}; what stood there before is kept; "
+            "free the disk or make the folder writable, then start the same command again"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that was made read-only keeps it; `remove_stale` does not
+            temporary.unlink(missing_ok=True)
 
 
 def write(target: Path, content: str | bytes) -> None:

@@ -1,4 +1,4 @@
-"""The few words in which the rooms of `sciml` speak to one another. Reading this file is reading the architecture.
+"""The few words in which the rooms of `sciml` speak to one another: the architecture in one file.
 
 An `Objective` turns `(model, batch)` into `LossTerms`; a `Balancer` looks at the `Step` and answers
 with weights or a direction; `training.fit.Fit` takes the step. Training knows no physics; physics
@@ -25,13 +25,16 @@ Weights = dict[str, "Tensor"]
 
 
 class UserError(Exception):
-    """A mistake of the user's: one line that says what was expected, what came, what to do (exit 2)."""
+    """A mistake of the user's: one line: what was expected, what came, what to do (exit 2)."""
 
     exit_code = 2
 
 
 class Diverged(Exception):
-    """A loss term became NaN or infinite; the message names it and the last good checkpoint (exit 3)."""
+    """A term, gradient or weight became NaN or infinite; names it and the last good checkpoint.
+
+    Exit code 3.
+    """
 
     exit_code = 3
 
@@ -60,7 +63,7 @@ class Objective(Protocol):
 
 @runtime_checkable
 class Residuals(Protocol):
-    """Optional on an objective: residual rows whose mean squares are the terms of the same names."""
+    """Optional on an objective: residual rows whose mean squares are the terms of their names."""
 
     def residuals(self, model: "nn.Module", batch: Any) -> dict[str, "Tensor"]: ...
 
@@ -68,12 +71,14 @@ class Residuals(Protocol):
 class Step(Protocol):
     """One optimisation step as a lazy question-and-answer; each answer is computed at most once.
 
-    `terms` is local to this rank and differentiable; `losses` and `rows()` are averaged over ranks.
-    `rows()` is the K×P matrix of gradients of the terms, in the order of `terms` and `parameters`.
+    `terms` and `residuals()` are local to this rank and differentiable; `losses` and `rows()` are
+    averaged over ranks. `rows()` is the K×P matrix of gradients of the terms, in the order of
+    `terms` and `parameters`. Where a step accumulates several batches, every answer is the mean
+    over them; `losses` and `rows()` then hold the graph of one batch at a time, `terms` of all.
     """
 
     index: int
-    parameters: "dict[str, nn.Parameter]"
+    parameters: "Mapping[str, Tensor]"
 
     @property
     def terms(self) -> LossTerms: ...
@@ -85,14 +90,16 @@ class Step(Protocol):
 
     def residuals(self) -> dict[str, "Tensor"]: ...
 
-    def again(self, parameters: "dict[str, Tensor]") -> LossTerms: ...
+    def again(self, parameters: "Mapping[str, Tensor]") -> "Step":
+        """The same batches at other values of the trained parameters."""
+        ...
 
 
 class Balancer(Protocol):
     """An `nn.Module`: `(step) -> Weights | Direction`.
 
-    At most one update per step; equal on every rank; state keyed by term name, in buffers, so that it
-    resumes and survives a change of phase.
+    At most one update per step; equal on every rank; state keyed by term name, in buffers, so that
+    it resumes and survives a change of phase.
     """
 
     def __call__(self, step: Step) -> "Weights | Direction": ...
@@ -100,7 +107,9 @@ class Balancer(Protocol):
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of training; phases run one after another (Adam → LM, frozen → unfrozen, 1 → 7 steps).
+    """One stretch of training; phases run one after another.
+
+    Adam → L-BFGS, frozen → unfrozen, rollouts of 1 → 7 steps, a ladder of Rayleigh numbers.
 
     Args:
         steps: optimiser steps, > 0.
@@ -125,6 +134,11 @@ class Phase:
     def __post_init__(self) -> None:
         if self.steps <= 0:
             raise UserError(f"phase: expected steps > 0, got {self.steps}")
+        if isinstance(self.trainable, str):
+            raise UserError(
+                f"phase: expected a list of patterns for trainable, got {self.trainable!r}; "
+                f"write trainable=[{self.trainable!r}]"
+            )
         if self.accumulate < 1:
             raise UserError(f"phase: expected accumulate >= 1, got {self.accumulate}")
         if self.clip is not None and self.clip <= 0:
@@ -141,9 +155,12 @@ class Batch(Protocol):
 
 
 class Data(Protocol):
-    """Batches addressed by step: the draw of step `n` depends on `(seed, n)` alone, so resume is exact.
+    """Batches addressed by step: the draw of batch `n` depends on `(seed, n)`, so resume is exact.
 
-    `rank` of `ranks` gets its share of the same global batch.
+    `train_dataloader` never ends; it begins with batch `start` and is asked for anew at the start
+    of every phase, after `configure(**phase.settings)` where the data has that. `rank` of `ranks`
+    gets its share of the same global batch. `refresh` comes before every step: where points follow
+    the model (adaptive sampling), what it decides belongs into `state_dict`.
     """
 
     def train_dataloader(self, start: int, rank: int, ranks: int) -> Iterable[Batch]: ...
@@ -158,28 +175,40 @@ class Data(Protocol):
 
 
 class Metric(Protocol):
-    """`statistics` add over batches and ranks; `value` is a function of their means: never an average of RMSEs."""
+    """What validation reports: sums that add over batches and ranks, and a function of their means.
 
-    def statistics(self, model: "nn.Module", batch: Any) -> "dict[str, tuple[Tensor, Tensor]]": ...
+    So no root mean square is ever averaged over batches.
+    """
 
-    def value(self, means: "Mapping[str, float]") -> dict[str, float]: ...
+    def statistics(self, model: "nn.Module", batch: Any) -> "dict[str, tuple[Tensor, Tensor]]":
+        """Name → (sum, weight) over the validation batch; the metric lets the model predict."""
+        ...
+
+    def value(self, means: Mapping[str, float]) -> dict[str, float]:
+        """The numbers to report, from the means Σ sum / Σ weight by name."""
+        ...
 
 
 class Predictor(Protocol):
-    """Datasets streamed along lead time or samples: names, units, coordinates, CF attributes, provenance."""
+    """Datasets streamed along lead time or samples.
 
-    def __call__(self, model: "nn.Module", request: Mapping[str, Any]) -> "Iterator[xarray.Dataset]": ...
+    With names, units, coordinates, CF attributes and provenance.
+    """
+
+    def __call__(
+        self, model: "nn.Module", request: Mapping[str, Any]
+    ) -> "Iterator[xarray.Dataset]": ...
 
 
 class Figures(Protocol):
-    """Draws the wing's figures of a finished run folder into `figures/` and returns `(path, caption)` pairs."""
+    """Draws the wing's figures of a run into `figures/` and returns (path, caption) pairs."""
 
     def __call__(self, run: Path) -> list[tuple[Path, str]]: ...
 
 
 @dataclass(frozen=True)
 class Surrogate:
-    """What a wing hands to an exporter: a traceable module in physical units, a sample input and its description.
+    """What a wing hands to an exporter: a traceable module, a sample input and their description.
 
     Args:
         module: inputs and outputs are tensors in physical units.
@@ -198,7 +227,10 @@ class Surrogate:
 
 
 class Exporter(Protocol):
-    """Writes a bundle after checking parity on the stored sample, else refuses; reads it back without `sciml`'s wings."""
+    """Writes a bundle after checking parity on the stored sample, else refuses.
+
+    Reads it back without `sciml`'s wings.
+    """
 
     def export(self, surrogate: Surrogate, metadata: Mapping[str, Any], folder: Path) -> None: ...
 
@@ -213,7 +245,7 @@ class System:
         model: any `nn.Module`.
         objective: the loss terms.
         data: batches by step.
-        metric: what the progress bar shows and `metrics.json` reports; None where no truth is known.
+        metric: what progress lines show and `metrics.json` reports; None where no truth is known.
         predictor: turns the trained model into datasets (`result.nc`).
         figures: draws them.
         surrogate: `model -> Surrogate` for exporters; None where a system cannot be carried away.

@@ -1,1 +1,1 @@
-"""Rules for the weights of named loss terms; they look at a `Step` and know neither wing nor optimiser."""
+"""Rules for the weights of named loss terms; they see a `Step`, neither wing nor optimiser."""

@@ -1,7 +1,8 @@
-"""What the balancing rules share: scalars keyed by term name that live in buffers, and the choice of terms."""
+"""What the balancing rules share: scalars by term name in buffers, and the choice of terms."""
 
 import difflib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,8 @@ from sciml.contracts import UserError
 class NamedScalars(nn.Module):
     """Scalars keyed by term name, kept in buffers.
 
-    They are in the checkpoint, move with the module, and a term that has not been seen yet starts at
-    its default; so they resume exactly and survive a change of phase.
+    They are in the checkpoint, move with the module, and a term that has not been seen yet starts
+    at its default; so they resume exactly and survive a change of phase.
     """
 
     def get(self, name: str, default: Tensor) -> Tensor:
@@ -25,7 +26,7 @@ class NamedScalars(nn.Module):
         """Store a detached copy of the scalar `value` under `name`."""
         self.register_buffer(name, value.detach().clone())
 
-    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         for key in [key for key in state_dict if key.startswith(prefix)]:
             name = key.removeprefix(prefix)
             if "." not in name and name not in self._buffers:
@@ -50,7 +51,7 @@ def require_terms(asked: Iterable[str], terms: Iterable[str], whose: str) -> Non
 
 
 def as_scalars(weights: Mapping[str, float], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`weights` as detached scalars with the dtype and device of the terms; 1 where none is given."""
+    """`weights` as detached scalars in dtype and device of the terms; 1 where none is given."""
     return {
         name: torch.as_tensor(weights.get(name, 1.0), dtype=term.dtype, device=term.device)
         for name, term in like.items()

@@ -1,4 +1,4 @@
-"""Rules that read the gradient rows of the terms: learning-rate annealing (Wang, Teng & Perdikaris).
+"""Rules that read the gradient rows of the terms: annealing (Wang, Teng & Perdikaris).
 
 Write g_k = ∂L_k/∂θ for the gradient of term k, λ_k for its weight and g_r for the gradient of the
 residual. Annealing makes the gradient of every other term as large as that of the residual:
@@ -12,62 +12,37 @@ physics-informed neural networks", SIAM J. Sci. Comput. 43 (2021) A3055, Algorit
 that the authors released with it, which differs in the ways that the arguments below name.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sciml.balance.base import NamedScalars, require_terms
+from sciml.balance.layers import REDUCTIONS, cuts, magnitudes
 from sciml.contracts import Step, UserError, Weights
-
-#: A gradient row cut into layers: one vector of magnitudes |∂L/∂θ| per layer.
-Layers = list[Tensor]
-
-
-def global_ratio(residual: Layers, term: Layers) -> Tensor:
-    """max over all entries of |g_r| divided by the mean over all entries of |g_k|: the paper's formula."""
-    return torch.cat(residual).max() / torch.cat(term).mean()
-
-
-def layer_mean_ratio(residual: Layers, term: Layers) -> Tensor:
-    """As `global_ratio`, but the mean is the unweighted mean over layers of the layers' means."""
-    mean = torch.stack([layer.mean() for layer in term]).mean()
-    return torch.cat(residual).max() / mean
-
-
-def largest_layer_ratio(residual: Layers, term: Layers) -> Tensor:
-    """The largest over layers of max |g_r| / mean |g_k| within the layer."""
-    ratios = [r.max() / k.mean() for r, k in zip(residual, term, strict=True)]
-    return torch.stack(ratios).max()
-
-
-REDUCTIONS: Mapping[str, Callable[[Layers, Layers], Tensor]] = {
-    "global": global_ratio,
-    "layer_mean": layer_mean_ratio,
-    "layer_ratio_max": largest_layer_ratio,
-}
 
 
 class Annealing(nn.Module):
-    """Learning-rate annealing: weights that bring every term's gradient to the size of the residual's.
+    """Learning-rate annealing: brings every term's gradient to the size of the residual's.
 
     Args:
         numerator: the residual terms; their gradients are added, their weights stay 1.
-        alpha: share of the *new* estimate in the moving average, in (0, 1]: 0.9 in the paper's text,
-            0.1 in the released code.
+        alpha: share of the *new* estimate in the moving average, in (0, 1]: 0.9 in the paper's
+            text, 0.1 in the released code.
         every: steps between updates, >= 1.
-        denominator: the gradient of L_k ("unweighted", the paper) or of λ_k L_k ("weighted", the code).
+        denominator: the gradient of L_k ("unweighted", the paper) or of λ_k L_k ("weighted", the
+            code).
         reduce: "global" (the paper); "layer_mean" (the code on Helmholtz and Klein-Gordon);
             "layer_ratio_max" (the code on the cavity).
         params: "weights" looks at the weight matrices of the main stack alone, without biases and
             encoders (the code); "all" at every trained parameter (the paper).
 
     Raises:
-        UserError: an argument outside its range; at the first step, a numerator that is no loss term.
+        UserError: an argument outside its range; at the first step, a numerator that is no term.
 
     A term whose gradient vanishes keeps its weight. The released code takes the estimate after the
-    optimiser's step on the same batch; here it is taken before the next step on that step's batch.
+    optimiser's step on the same batch; here it is taken before a step on that step's batch.
 
     Cost: K backward passes instead of one, every `every` steps.
     """
@@ -112,39 +87,13 @@ class Annealing(nn.Module):
         if set(names) == set(self.numerator):
             return
         rows = dict(zip(names, step.rows(), strict=True))
-        cuts = self._layers(step.parameters)
-        residual = magnitudes(sum(rows[name] for name in self.numerator), cuts)
+        layers = cuts(step.parameters, matrices_only=self.params == "weights")
+        residual = magnitudes(sum(rows[name] for name in self.numerator), layers)
         for name in names:
             if name in self.numerator:
                 continue
             old = self.weights.get(name, torch.ones_like(step.losses[name]))
             scale = old if self.denominator == "weighted" else torch.ones_like(old)
-            estimate = REDUCTIONS[self.reduce](residual, magnitudes(scale * rows[name], cuts))
+            estimate = REDUCTIONS[self.reduce](residual, magnitudes(scale * rows[name], layers))
             new = (1 - self.alpha) * old + self.alpha * estimate
             self.weights.put(name, torch.where(torch.isfinite(new), new, old))
-
-    def _layers(self, parameters: Mapping[str, nn.Parameter]) -> list[list[slice]]:
-        """Slices of a gradient row, grouped by layer (the module that owns the parameters)."""
-        layers: dict[str, list[slice]] = {}
-        start = 0
-        for name, parameter in parameters.items():
-            cut = slice(start, start + parameter.numel())
-            start = cut.stop
-            if self.params == "all" or is_main_weight(name, parameter):
-                layers.setdefault(name.rpartition(".")[0], []).append(cut)
-        if not layers:
-            raise UserError(
-                "balancer: params=weights finds no weight matrix; set balancer.params=all"
-            )
-        return list(layers.values())
-
-
-def is_main_weight(name: str, parameter: Tensor) -> bool:
-    """True for a weight matrix of the main stack: two axes, and not part of an encoder."""
-    return parameter.ndim == 2 and "encoder" not in name
-
-
-def magnitudes(row: Tensor, layers: list[list[slice]]) -> Layers:
-    """|row| `[P]` cut into one vector per layer."""
-    row = row.abs()
-    return [torch.cat([row[cut] for cut in cuts]) for cuts in layers]

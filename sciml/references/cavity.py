@@ -69,7 +69,7 @@ def solve(Re: float = 100, resolution: Resolution = FINE) -> Flow:
 def dataset(flow: Flow, points: int = 101) -> xarray.Dataset:
     """u, v, speed, p, psi on a uniform grid of `points`² nodes, walls included.
 
-    u, speed and p are missing (NaN) at the two upper corners, where the problem gives them no value.
+    u, speed and p are missing (NaN) at the two upper corners, where the problem gives no value.
     """
     if points < 2:
         raise UserError(f"points along a side: expected at least 2, got {points!r}")

@@ -1,1 +1,1 @@
-"""The training spine: steps, phases, optimisers, checkpoints. The only room that knows Lightning; it knows no wing."""
+"""The training spine: steps, phases, optimisers, checkpoints; knows Lightning and no wing."""

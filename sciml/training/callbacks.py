@@ -1,4 +1,4 @@
-"""What happens between steps: saving, averaging weights, watching gradients. One callback, one habit."""
+"""What happens between steps: saving, and averaging weights."""
 
 from pathlib import Path
 from typing import Any
@@ -9,54 +9,76 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sciml.contracts import Diverged, UserError
 from sciml.training.checkpoint import BEST, LAST
+from sciml.training.fit import Fit
+from sciml.training.validation import HELD_OUT
 
 
 class Save(pl.Callback):
-    """Saves `last.ckpt` every `every` steps and at the end, and `best.ckpt` where the held-out loss is lowest.
+    """Saves `last.ckpt` every `every` steps and at the end, `best.ckpt` at the least held-out loss.
 
-    Held-out points decide, never the error against a known solution: nothing is tuned on what is reported.
+    Held-out points decide, never the error against a known solution: nothing is tuned on what is
+    reported. A phase with other settings (rollout length, Reynolds number) is another problem, so
+    the search for the best begins again there.
     """
 
     def __init__(self, folder: Path, every: int) -> None:
         if every < 1:
             raise UserError(f"trainer: expected save_every >= 1, got {every}")
         self.folder, self.every = folder, every
-        self.best = float("inf")
+        self.best, self.phase = float("inf"), 0
         self.saved_at = -1
 
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_index) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Fit, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
         step = trainer.global_step
         if step != self.saved_at and (step % self.every == 0 or step >= module.steps):
             self._save(trainer, module, LAST)
             self.saved_at = step
 
-    def on_validation_end(self, trainer, module) -> None:
-        held_out = module.validation.get("held_out", float("inf"))
-        if held_out < self.best:
-            self.best = held_out
+    def on_validation_end(self, trainer: pl.Trainer, module: Fit) -> None:
+        settings = [module.stretches[n].phase.settings for n in (self.phase, module.stretch.number)]
+        best = self.best if settings[0] == settings[1] else float("inf")
+        if module.validation[HELD_OUT] < best:
+            self.best, self.phase = module.validation[HELD_OUT], module.stretch.number
             self._save(trainer, module, BEST)
 
-    def _save(self, trainer: pl.Trainer, module: pl.LightningModule, name: str) -> None:
+    def _save(self, trainer: pl.Trainer, module: Fit, name: str) -> None:
+        """Save, and raise on every rank where the one that writes could not.
+
+        Raises:
+            Diverged: a parameter is NaN or infinite; no checkpoint shall hold it.
+            UserError: the file could not be written.
+        """
         for key, parameter in module.model.named_parameters():
             if not torch.isfinite(parameter).all():
                 raise Diverged(
-                    f"the parameter {key!r} became NaN or infinite before step {trainer.global_step}"
+                    f"the parameter {key!r} became NaN or infinite "
+                    f"before step {trainer.global_step}"
                 )
-        trainer.save_checkpoint(self.folder / name)
+        failure = None
+        try:
+            trainer.save_checkpoint(self.folder / name)
+        except UserError as error:  # on the rank that writes; the others wait at the barrier
+            failure = str(error)
+            trainer.strategy.barrier()
+        failure = trainer.strategy.broadcast(failure)
+        if failure is not None:
+            raise UserError(failure)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best}
+        return {"best": self.best, "phase": self.phase}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best = state["best"]
+        self.best, self.phase = state["best"], state.get("phase", 0)
 
 
 class Average(pl.Callback):
-    """A running average of the weights, by which the run is judged: exponential (EMA) or dense (equal shares).
+    """A running average of the weights, by which the run is judged.
 
     Args:
         decay: share of the old average per step in (0, 1): θ̄ ← decay θ̄ + (1 − decay) θ.
-            None averages every step from `start` on with equal shares (dense weight averaging).
+            None averages every step after `start` with equal shares (dense weight averaging).
         start: optimiser steps before the average begins, >= 0.
 
     Source: dense averaging, Cha et al., "SWAD", NeurIPS 2021.
@@ -69,11 +91,13 @@ class Average(pl.Callback):
             raise UserError(f"average: expected start >= 0, got {start}")
         self.decay, self.start = decay, start
 
-    def setup(self, trainer, module, stage) -> None:
+    def setup(self, trainer: pl.Trainer, module: Fit, stage: str) -> None:
         if module.average is None:
             rule = None if self.decay is None else get_ema_multi_avg_fn(self.decay)
             module.average = AveragedModel(module.model, multi_avg_fn=rule)
 
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_index) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Fit, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
         if trainer.global_step > self.start:
             module.average.update_parameters(module.model)

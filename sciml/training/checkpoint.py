@@ -1,4 +1,4 @@
-"""Checkpoints that are never half-written: saved beside the target, synced, renamed; the previous one is kept."""
+"""Checkpoints never half-written: saved beside the target, synced, renamed; the old is kept."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes `path` so that at every moment a whole file stands there; `last.ckpt` is kept as `previous.ckpt`."""
+    """A whole file stands at `path` at every moment; `last.ckpt` stays as `previous.ckpt`."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -44,21 +44,22 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def newest(folder: Path) -> Path | None:
-    """The checkpoint of the highest step that loads, of `last.ckpt` and `previous.ckpt`; None where there is none.
+    """`last.ckpt`, or `previous.ckpt` where that does not load; None where there is neither.
 
     Raises:
         UserError: there are checkpoints and none of them loads.
     """
-    loaded, broken = [], []
+    broken = []
     for path in (folder / LAST, folder / PREVIOUS):
         if path.exists():
             try:
-                loaded.append((load(path)["global_step"], path))
+                load(path)
+                return path
             except UserError as error:
                 broken.append(str(error))
-    if not loaded and broken:
+    if broken:
         raise UserError(f"no checkpoint in {folder} can be read: {'; '.join(broken)}")
-    return max(loaded, key=lambda pair: pair[0])[1] if loaded else None
+    return None
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -73,7 +74,8 @@ def load(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(
-            f"checkpoint {path} is truncated or no checkpoint ({atomic.reason(error)}); delete it to start again"
+            f"checkpoint {path} is truncated or no checkpoint ({atomic.reason(error)}); "
+            "delete it to start again"
         ) from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "global_step"} <= set(checkpoint):
         raise UserError(
@@ -93,8 +95,9 @@ def require_same_network(checkpoint: dict[str, Any], fit: pl.LightningModule, pa
     for name in sorted(ours.keys() | theirs.keys()):
         if ours.get(name) != theirs.get(name):
             raise UserError(
-                f"checkpoint {path} is of another network: {name} is {describe(theirs.get(name))} in the "
-                f"checkpoint and {describe(ours.get(name))} in the config; use the run's own config.yaml"
+                f"checkpoint {path} is of another network: {name} is "
+                f"{describe(theirs.get(name))} in the checkpoint and {describe(ours.get(name))} "
+                "in the config; use the run's own config.yaml"
             )
 
 

@@ -1,13 +1,14 @@
 """The one training loop: `(model, objective, balancer, phases)` and nothing about physics.
 
-step    = Step(objective, model, batch, index)     lazy: terms, gradient rows, residual rows
-weights = balancer(step)                            or a Direction
-.grad   = Σ_k w_k g_k                               from the rows where they exist
-optimizer.step()                                    one optimiser step = one training step
+step    = Step(objective, model, batches, index)   lazy: terms, gradient rows, residual rows
+weights = balancer(step)                           or a Direction
+.grad   = Σ_k w_k g_k                              from the rows where they exist
+optimizer.step()                                   one optimiser step = one training step
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,10 +16,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from sciml.contracts import Balancer, Data, Direction, Diverged, Metric, Objective, Phase, Weights
+from sciml.contracts import Balancer, Data, Direction, Metric, Objective, Phase, UserError, Weights
+from sciml.training import descent, validation
 from sciml.training.means import Means
 from sciml.training.phases import Stretch, batches_before, lay_out, stretch_at, trained
-from sciml.training.step import Step, unflatten
+from sciml.training.step import Step, refuse_nonfinite
+
+#: Entries of the matrix of gradient rows up to which it is made only to be looked at (0.4-0.8 GB).
+WATCHABLE = 10**8
 
 
 class Fit(pl.LightningModule):
@@ -31,6 +36,9 @@ class Fit(pl.LightningModule):
         phases: name → `Phase`, in order.
         data: batches by step.
         metric: what validation reports beside the held-out terms; None where no truth is known.
+
+    For callbacks: `stretch`, `optimizer`, `latest` (the step last taken), `latest_weights` (the
+    balancer's answer to it), `validation` (the values last found), `watchers`.
     """
 
     def __init__(
@@ -48,14 +56,14 @@ class Fit(pl.LightningModule):
         self.average: nn.Module | None = None
         self.data, self.metric = data, metric
         self.stretches = lay_out(phases)
-        self.watched: set[int] = set()
+        self.stretch: Stretch | None = None
+        self.seed = torch.initial_seed()
+        self.watchers: list[Callable[[int], bool]] = []
         self.latest: Step | None = None
         self.latest_weights: Weights | Direction = {}
         self.validation: dict[str, float] = {}
-        self._stretch: Stretch | None = None
         self._parameters_trained: dict[str, nn.Parameter] = {}
-        self._gradient_sum: Tensor | None = None
-        self._micro = 0
+        self._batches: Iterator[Any] = iter(())
         self._means = Means()
 
     # ---- phases ---------------------------------------------------------------------------------
@@ -72,6 +80,12 @@ class Fit(pl.LightningModule):
             return self.average.module
         return self.model
 
+    @property
+    def optimizer(self) -> Any:
+        """The optimiser of this phase, as Lightning wraps it."""
+        optimizers = self.optimizers()
+        return optimizers[self.stretch.number] if isinstance(optimizers, list) else optimizers
+
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         optimizers = []
         for stretch in self.stretches:
@@ -81,16 +95,20 @@ class Fit(pl.LightningModule):
             optimizers.append(optimizer)
         return optimizers
 
-    def enter(self, stretch: Stretch) -> None:
-        """Begin a phase: precision, trained parameters, settings of objective and data."""
-        self._stretch = stretch
+    def enter(self, stretch: Stretch, index: int) -> None:
+        """Begin a phase, or go on in it at step `index`: precision, parameters, settings, data."""
+        self.stretch = stretch
         self.cast(stretch.dtype)
         self._parameters_trained = trained(self.model, stretch)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name in self._parameters_trained)
+            parameter.grad = None
         for part in (self.objective, self.data):
             if hasattr(part, "configure"):
                 part.configure(**stretch.phase.settings)
+        start = batches_before(self.stretches, index)
+        world = self.trainer.world_size
+        self._batches = iter(self.data.train_dataloader(start, self.global_rank, world))
 
     def cast(self, dtype: torch.dtype) -> None:
         """Bring model, objective and average to `dtype`, in place."""
@@ -98,102 +116,104 @@ class Fit(pl.LightningModule):
             if isinstance(part, nn.Module):
                 part.to(dtype=dtype)
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.cast(stretch_at(self.stretches, checkpoint["global_step"]).dtype)
-        self.data.load_state_dict(checkpoint.get("data", {}))
+    # ---- checkpoints ----------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["data"] = self.data.state_dict()
+        checkpoint["seed"] = self.seed
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.cast(stretch_at(self.stretches, checkpoint["global_step"]).dtype)
+        self.data.load_state_dict(checkpoint.get("data", {}))
+        self.seed = checkpoint.get("seed", self.seed)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **keys: Any) -> Any:
+        """As ever, but a balancer or average that is not the checkpoint's is the user's mistake."""
+        try:
+            return super().load_state_dict(state_dict, *args, **keys)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split()).removeprefix("Error(s) in loading state_dict for")
+            raise UserError(
+                f"the checkpoint is of another balancer, objective or average:{reason[:200]}; "
+                "use the run's own config.yaml"
+            ) from error
 
     # ---- batches --------------------------------------------------------------------------------
 
-    def train_dataloader(self) -> Any:
-        start = batches_before(self.stretches, self.trainer.global_step)
-        return Batches(self.data.train_dataloader(start, self.global_rank, self.trainer.world_size))
+    def train_dataloader(self) -> "Drawn":
+        """Lightning only counts; a step draws its own batches, after its phase has begun."""
+        return Drawn(itertools.count)
 
-    def val_dataloader(self) -> Any:
-        return Batches(self.data.val_dataloader())
+    def val_dataloader(self) -> "Drawn":
+        return Drawn(self.data.val_dataloader)
 
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> Any:
         return batch  # moved by the step, which knows the precision of its phase
 
+    def _draw(self, index: int) -> list[Any]:
+        """The batches of step `index`."""
+        self.data.refresh(self.model, self.objective, index)
+        stretch = self.stretch
+        batches = list(itertools.islice(self._batches, stretch.phase.accumulate))
+        if len(batches) < stretch.phase.accumulate:
+            raise UserError(f"data: expected batches without end, got the last before step {index}")
+        return [batch.to(self.device, stretch.dtype) for batch in batches]
+
     # ---- one step -------------------------------------------------------------------------------
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         index = self.trainer.global_step
         stretch = stretch_at(self.stretches, index)
-        if stretch is not self._stretch:
-            self.enter(stretch)
+        if stretch is not self.stretch:
+            self.enter(stretch, index)
+        self.latest = None  # frees the rows of the last step before this one makes its own
         step = Step(
-            self.objective, self.model, batch.to(self.device, stretch.dtype), index, self._parameters_trained,
-            self.mean_over_ranks, self._autocast,
+            self.objective, self.model, self._draw(index), index, self._parameters_trained,
+            self.mean_over_ranks, lambda number: self._forward(index, number),
         )  # fmt: skip
-        refuse_nonfinite(step)
-        if self._gradient_sum is None:
-            self.latest_weights = self.balancer(step)
-        gradient = self._gradient_of(step)
-        if index in self.watched:
+        answer = self.balancer(step)
+        watched = self._is_watched(index)
+        if isinstance(answer, Direction):
+            gradient = answer.gradient
+        else:
+            gradient = step.gradient(answer, last=not watched)
+        refuse_nonfinite(step, gradient)
+        if watched:
             step.rows()  # after the gradient: watching must not change a single bit of the run
-        self.latest = step
-        gradient = self._accumulated(gradient, stretch.phase.accumulate)
-        if gradient is not None:
-            self._take(step, gradient)
+        self.latest, self.latest_weights = step, answer
+        self._take(step, answer, gradient)
+        step.release()
 
-    def _accumulated(self, gradient: Tensor, batches: int) -> Tensor | None:
-        """The mean gradient of `batches` batches; None until the last of them has come."""
-        if batches == 1:
-            return gradient
-        self._micro += 1
-        share = gradient / batches
-        self._gradient_sum = share if self._gradient_sum is None else self._gradient_sum + share
-        if self._micro < batches:
-            return None
-        gradient, self._gradient_sum, self._micro = self._gradient_sum, None, 0
-        return gradient
+    def _is_watched(self, index: int) -> bool:
+        """True where a callback wants the rows of this step, and they are affordable."""
+        trained = sum(parameter.numel() for parameter in self._parameters_trained.values())
+        affordable = trained * len(self.objective.terms) <= WATCHABLE
+        return affordable and any(wants(index) for wants in self.watchers)
 
-    def _gradient_of(self, step: Step) -> Tensor:
-        answer = self.latest_weights
-        return answer.gradient if isinstance(answer, Direction) else step.gradient(answer)
-
-    def _take(self, step: Step, gradient: Tensor) -> None:
-        stretch = self._stretch
-        optimizers = self.optimizers()
-        optimizer = optimizers[stretch.number] if isinstance(optimizers, list) else optimizers
-        if stretch.phase.schedule is not None:
-            factor = stretch.phase.schedule(step.index - stretch.first)
+    def _take(self, step: Step, answer: Weights | Direction, gradient: Tensor) -> None:
+        optimizer, phase = self.optimizer, self.stretch.phase
+        if phase.schedule is not None:
+            factor = phase.schedule(step.index - self.stretch.first)
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
-        self._write(gradient)
-        optimizer.step(closure=self._closure(step))
+        descent.write(gradient, self._parameters_trained, phase.clip)
+        optimizer.step(closure=descent.closure(step, answer, self._parameters_trained, phase.clip))
 
-    def _write(self, gradient: Tensor) -> None:
-        """Write a gradient row `[P]` into `.grad`, clipped to the phase's largest norm."""
-        for name, piece in unflatten(gradient, self._parameters_trained).items():
-            self._parameters_trained[name].grad = piece
-        if self._stretch.phase.clip is not None:
-            nn.utils.clip_grad_norm_(self._parameters_trained.values(), self._stretch.phase.clip)
+    @contextmanager
+    def _forward(self, index: int, number: int) -> Iterator[None]:
+        """Context of a forward pass: what is random in it depends on (seed, step, batch, rank)."""
+        place = (index * self.stretch.phase.accumulate + number) * self.trainer.world_size
+        seed = (self.seed + 0x9E3779B97F4A7C15 * (place + self.global_rank)) % 2**63
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed costs half a millisecond
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        mixed = self.stretch.phase.precision == "bf16-mixed"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            yield
 
-    def _closure(self, step: Step) -> Callable[[], Tensor]:
-        """For optimisers that evaluate more than once: the first call is the gradient already written."""
-        weights, calls = self.latest_weights, iter(range(10**9))
-
-        def closure() -> Tensor:
-            if isinstance(weights, Direction) or next(calls) == 0:
-                return (
-                    sum(step.losses.values())
-                    if isinstance(weights, Direction)
-                    else total(step, weights)
-                )
-            again = Step(
-                step.objective, step.model, step.batch, step.index, step.parameters,
-                self.mean_over_ranks, self._autocast,
-            )  # fmt: skip
-            self._write(again.gradient(weights))
-            return total(again, weights)
-
-        return closure
+    # ---- ranks ----------------------------------------------------------------------------------
 
     def mean_over_ranks(self, tensor: Tensor) -> Tensor:
         """Mean of `tensor` over all ranks; the tensor itself on one process."""
@@ -202,17 +222,12 @@ class Fit(pl.LightningModule):
         return self.sum_over_ranks(tensor) / self.trainer.world_size
 
     def sum_over_ranks(self, tensor: Tensor) -> Tensor:
-        """Sum of `tensor` over all ranks."""
+        """Sum of `tensor` over all ranks, on this module's device."""
         if self.trainer.world_size == 1:
             return tensor
-        tensor = tensor.contiguous()
+        tensor = tensor.to(self.device).clone(memory_format=torch.contiguous_format)
         dist.all_reduce(tensor)
         return tensor
-
-    def _autocast(self) -> AbstractContextManager:
-        if self._stretch is not None and self._stretch.phase.precision == "bf16-mixed":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
 
     # ---- validation -----------------------------------------------------------------------------
 
@@ -221,55 +236,18 @@ class Fit(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         batch = batch.to(self.device, next(self.model.parameters()).dtype)
-        self._means.add(validation_statistics(self.evaluated, self.objective, self.metric, batch))
+        found = validation.statistics(self.evaluated, self.objective, self.metric, batch)
+        self._means.add(found)
 
     def on_validation_epoch_end(self) -> None:
-        self.validation = validation_values(self._means, self.metric, self.sum_over_ranks)
+        self.validation = validation.values(self._means, self.metric, self.sum_over_ranks)
 
 
-class Batches:
-    """An iterable of batches that Lightning takes for one loader (a list would be several)."""
+class Drawn:
+    """An iterable drawn anew each time; Lightning takes it for one loader, unlike a list."""
 
-    def __init__(self, batches: Iterable[Any]) -> None:
-        self.batches = batches
+    def __init__(self, draw: Callable[[], Iterable[Any]]) -> None:
+        self.draw = draw
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.batches)
-
-
-def validation_statistics(
-    model: nn.Module, objective: Objective, metric: Metric | None, batch: Any
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Sums and weights of one held-out batch: its terms (`held_out/…`) and the metric's statistics."""
-    with torch.enable_grad():
-        terms = objective(model, batch)
-        one = torch.ones(())
-        statistics = {f"held_out/{name}": (term.detach(), one) for name, term in terms.items()}
-        if metric is not None:
-            statistics |= metric.statistics(model, batch)
-    return statistics
-
-
-def validation_values(
-    means: Means, metric: Metric | None, add_over_ranks: Callable[[Tensor], Tensor]
-) -> dict[str, float]:
-    """The held-out terms, their sum `held_out`, and the metric's values."""
-    values = means.value(add_over_ranks)
-    held_out = {name: value for name, value in values.items() if name.startswith("held_out/")}
-    found = {} if metric is None else metric.value(values)
-    return {"held_out": sum(held_out.values()), **held_out, **found}
-
-
-def refuse_nonfinite(step: Step) -> None:
-    """Raise `Diverged` naming the first term that is NaN or infinite."""
-    losses = step.losses
-    if torch.isfinite(torch.stack(list(losses.values()))).all():
-        return
-    for name, value in losses.items():
-        if not torch.isfinite(value):
-            raise Diverged(f"the loss term {name!r} became {float(value)} at step {step.index}")
-
-
-def total(step: Step, weights: Weights) -> Tensor:
-    """Σ w_k L_k averaged over ranks, detached."""
-    return sum(weights[name] * loss for name, loss in step.losses.items())
+        return iter(self.draw())

@@ -1,12 +1,14 @@
-"""`gradients.npz`: histograms of the back-propagated gradients by term and layer at start, middle and end.
+"""`gradients.npz`: histograms of the gradients by term and layer at start, middle and end.
 
-This is the diagnostic of Wang, Teng & Perdikaris (2021): where the gradients of one term crowd at zero
-while another's spread, training is unbalanced. Counted is what the optimiser sees, w_k ∂L_k/∂θ.
+This is the diagnostic of Wang, Teng & Perdikaris (2021): where the gradients of one term crowd at
+zero while another's spread, training is unbalanced. Counted is what the optimiser sees,
+w_k ∂L_k/∂θ.
 """
 
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from sciml import atomic
 from sciml.contracts import Direction
+from sciml.training.fit import Fit
 from sciml.training.step import Step, unflatten
 
 STAGES = ("start", "middle", "end")
@@ -31,12 +34,14 @@ class GradientHistograms(pl.Callback):
         self.path, self.bins = path, bins
         self.stages: dict[int, str] = {}
 
-    def on_fit_start(self, trainer, module) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, module: Fit) -> None:
         last = module.steps - 1
         self.stages = dict(zip((0, last // 2, last), STAGES, strict=True))
-        module.watched |= set(self.stages)
+        module.watchers.append(self.stages.__contains__)
 
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_index) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Fit, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
         step = module.latest
         if trainer.is_global_zero and step.index in self.stages and step.has_rows:
             stage = self.stages[step.index]

@@ -4,14 +4,17 @@ import csv
 import io
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
+from jaxtyping import Float
+from torch import Tensor, finfo
 
 from sciml import atomic
-from sciml.contracts import Direction
+from sciml.contracts import Direction, UserError
+from sciml.training.fit import Fit
 
 FIRST = ("step", "phase", "cpu_s", "wall_s", "lr")
 
@@ -23,30 +26,33 @@ def cpu_seconds() -> float:
 
 
 class Clock:
-    """CPU- and wall-seconds spent, carried over a resume."""
+    """CPU- and wall-seconds spent on training, carried over a resume; still until started."""
 
     def __init__(self) -> None:
         self.cpu_before = self.wall_before = 0.0
-        self.start()
+        self._started: tuple[float, float] | None = None
 
     def start(self) -> None:
-        self._cpu, self._wall = cpu_seconds(), time.monotonic()
+        self._started = cpu_seconds(), time.monotonic()
 
     @property
     def cpu_s(self) -> float:
-        return self.cpu_before + cpu_seconds() - self._cpu
+        return self.cpu_before + (cpu_seconds() - self._started[0] if self._started else 0)
 
     @property
     def wall_s(self) -> float:
-        return self.wall_before + time.monotonic() - self._wall
+        return self.wall_before + (time.monotonic() - self._started[1] if self._started else 0)
 
 
 class History(pl.Callback):
-    """Writes terms, weights, cosines between term gradients, metrics, rate and time every `every` steps.
+    """Terms, weights, cosines between term gradients, metrics, rate and time every `every` steps.
 
     Args:
         path: the CSV file; rows later than the step that a resumed run starts from are dropped.
         every: steps between rows, >= 1.
+
+    Cost: a logged step has its gradient rows made (K backward passes more) where they are small
+    enough (`fit.WATCHABLE`); the run itself does not change by it.
     """
 
     def __init__(self, path: Path, every: int) -> None:
@@ -55,9 +61,10 @@ class History(pl.Callback):
         self.writes = True
         self.clock = Clock()
 
-    def on_train_start(self, trainer, module) -> None:
+    def on_train_start(self, trainer: pl.Trainer, module: Fit) -> None:
         self.clock.start()
         self.writes = trainer.is_global_zero
+        module.watchers.append(lambda index: self._is_due(index + 1, module))
         if self.path.exists() and trainer.global_step > 0:
             with self.path.open(newline="") as file:
                 kept = [
@@ -67,26 +74,37 @@ class History(pl.Callback):
                 int(row["step"]): {k: v for k, v in row.items() if v != ""} for row in kept
             }
 
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_index) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Fit, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
         step = trainer.global_step
-        if step % self.every == 0 or step == 1 or step >= module.steps:
-            self.rows.setdefault(step, {}).update(self._row(trainer, module, step))
+        if self._is_due(step, module):
+            self.rows.setdefault(step, {}).update(self._row(module, step))
 
-    def on_validation_end(self, trainer, module) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, module: Fit) -> None:
         step = trainer.global_step
         if step not in self.rows and module.latest is not None:
-            self.rows[step] = self._row(trainer, module, step)
+            self.rows[step] = self._row(module, step)
         self.rows.setdefault(step, {"step": step}).update(
             {f"metric/{name}": value for name, value in module.validation.items()}
         )
         self.flush()
 
-    def on_train_end(self, trainer, module) -> None:
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: Fit, checkpoint: dict[str, Any]
+    ) -> None:
+        self.flush()  # what a run that is killed later goes on from has to be on the disk
+
+    def on_exception(self, trainer: pl.Trainer, module: Fit, exception: BaseException) -> None:
+        with suppress(UserError):  # what stopped the run is what the user has to hear
+            self.flush()
+
+    def on_train_end(self, trainer: pl.Trainer, module: Fit) -> None:
         self.flush()
 
     def flush(self) -> None:
-        """Write the whole table (on one rank); few hundred rows, so cheap, and never half-written."""
-        if not self.writes:
+        """Write the whole table (on one rank): a few hundred rows, so cheap; never half-written."""
+        if not self.writes or not self.rows:
             return
         names = {name for row in self.rows.values() for name in row}
         columns = [*FIRST, *sorted(names - set(FIRST))]
@@ -96,16 +114,16 @@ class History(pl.Callback):
         writer.writerows(self.rows[step] for step in sorted(self.rows))
         atomic.write(self.path, text.getvalue())
 
-    def _row(self, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> dict[str, Any]:
-        stretch = module._stretch
-        optimizers = module.optimizers()
-        optimizer = optimizers[stretch.number] if isinstance(optimizers, list) else optimizers
+    def _is_due(self, step: int, module: Fit) -> bool:
+        return step % self.every == 0 or step == 1 or step >= module.steps
+
+    def _row(self, module: Fit, step: int) -> dict[str, Any]:
         row = {
             "step": step,
-            "phase": stretch.name,
+            "phase": module.stretch.name,
             "cpu_s": round(self.clock.cpu_s, 3),
             "wall_s": round(self.clock.wall_s, 3),
-            "lr": optimizer.param_groups[0]["lr"],
+            "lr": module.optimizer.param_groups[0]["lr"],
         }
         row |= {f"loss/{name}": float(value) for name, value in module.latest.losses.items()}
         if not isinstance(module.latest_weights, Direction):
@@ -121,9 +139,9 @@ class History(pl.Callback):
         self.clock.cpu_before, self.clock.wall_before = state["cpu_s"], state["wall_s"]
 
 
-def cosines(names: list[str], rows: torch.Tensor) -> dict[str, float]:
-    """cos(g_a, g_b) for every pair of terms, from the rows `[K, P]`."""
-    unit = rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+def cosines(names: list[str], rows: Float[Tensor, "terms parameters"]) -> dict[str, float]:
+    """cos(g_a, g_b) for every pair of terms."""
+    unit = rows / rows.norm(dim=1, keepdim=True).clamp_min(finfo(rows.dtype).tiny)
     gram = unit @ unit.T
     return {
         f"cosine/{a}~{b}": float(gram[i, j])

@@ -1,8 +1,8 @@
-"""Phases laid end to end: which one a step belongs to, which parameters it trains, in which precision."""
+"""Phases laid end to end: which one a step belongs to, and which parameters it trains."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
@@ -67,11 +67,12 @@ def trained(model: nn.Module, stretch: Stretch) -> dict[str, nn.Parameter]:
     chosen = {
         name: parameter
         for name, parameter in model.named_parameters()
-        if any(fnmatch(name, pattern) for pattern in patterns)
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
     }
     if not chosen:
         names = ", ".join(name for name, _ in model.named_parameters())
         raise UserError(
-            f"phases.{stretch.name}.trainable: {list(patterns)} matches no parameter; there are {names}"
+            f"phases.{stretch.name}.trainable: {list(patterns)} matches no parameter; "
+            f"there are {names}"
         )
     return chosen

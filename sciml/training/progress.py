@@ -1,39 +1,43 @@
-"""Progress of a run: one live line on a terminal, plain lines elsewhere; terms, weights and the current error."""
+"""Progress of a run: terms, weights and the current error, live on a terminal or as plain lines."""
 
+import shutil
 import sys
 import time
+from typing import Any, TextIO
 
 import pytorch_lightning as pl
 
 from sciml.contracts import Direction
+from sciml.training.fit import Fit
 
 
 class Progress(pl.Callback):
-    """Prints step, terms, weights and the latest validation values.
+    """Prints step, terms, weights and the latest validation values at every validation.
 
     Args:
-        every: steps between updates.
-        stream: where to write; a terminal gets one line that is written over.
+        stream: where to write; on a terminal one more line is written over five times a second.
     """
 
-    def __init__(self, every: int, stream=None) -> None:
-        self.every = every
+    def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
         self.last = 0.0
 
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_index) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Fit, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
         if not trainer.is_global_zero or not self.live or time.monotonic() - self.last < 0.2:
             return
         self.last = time.monotonic()
-        self.stream.write("\r\x1b[2K" + line(trainer.global_step, module)[:200])
+        width = shutil.get_terminal_size().columns - 1
+        self.stream.write("\r\x1b[2K" + line(trainer.global_step, module)[:width])
         self.stream.flush()
 
-    def on_validation_end(self, trainer, module) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, module: Fit) -> None:
         if trainer.is_global_zero:
             self._print(line(trainer.global_step, module))
 
-    def on_train_end(self, trainer, module) -> None:
+    def on_train_end(self, trainer: pl.Trainer, module: Fit) -> None:
         if trainer.is_global_zero and self.live:
             self._print(line(trainer.global_step, module))
 
@@ -42,7 +46,7 @@ class Progress(pl.Callback):
         self.stream.flush()
 
 
-def line(step: int, module: pl.LightningModule) -> str:
+def line(step: int, module: Fit) -> str:
     """step 1200/40001  residual 3.1e-02  walls 4.0e-05 ×61  rel_l2/u 2.5e-02"""
     parts = [f"step {step}/{module.steps}"]
     weights = {} if isinstance(module.latest_weights, Direction) else module.latest_weights

@@ -1,4 +1,4 @@
-"""One training run in a run folder: resume, train, hand the weights over; and restore a finished one."""
+"""One training run in a run folder: resume, train, hand the weights over; or restore them."""
 
 import logging
 import warnings
@@ -12,9 +12,9 @@ from torch import nn
 
 from sciml import atomic
 from sciml.contracts import Balancer, Diverged, Phase, System, UserError
-from sciml.training import checkpoint
+from sciml.training import checkpoint, validation
 from sciml.training.callbacks import Save
-from sciml.training.fit import Fit, validation_statistics, validation_values
+from sciml.training.fit import Fit
 from sciml.training.gradients import GradientHistograms
 from sciml.training.history import History
 from sciml.training.means import Means
@@ -29,7 +29,7 @@ class Settings:
         accelerator: "cpu", "gpu" or "auto".
         devices: processes on this node.
         nodes: nodes.
-        strategy: Lightning's strategy; "auto" is one device or DDP.
+        strategy: "auto" (one device, or DDP on several) or "ddp".
         threads: torch threads per process.
         save_every: steps between checkpoints.
         validate_every: steps between validations.
@@ -51,6 +51,11 @@ class Settings:
         for name in ("devices", "nodes", "threads", "save_every", "validate_every", "log_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"trainer: expected {name} >= 1, got {getattr(self, name)}")
+        if self.strategy not in ("auto", "ddp"):
+            raise UserError(
+                f"trainer: expected strategy to be auto or ddp, got {self.strategy!r}; "
+                "gradients are averaged here, so every rank holds all parameters"
+            )
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise UserError("trainer: expected a GPU, none is visible; use trainer=cpu")
 
@@ -77,12 +82,13 @@ def train(
 
     Raises:
         UserError: the folder's checkpoints are of another network, or none of them loads.
-        Diverged: a term became NaN or infinite; names the last good checkpoint.
+        Diverged: a term, gradient or weight became NaN or infinite; names the last good checkpoint.
     """
     quiet()
     fit = Fit(system.model, system.objective, balancer, phases, system.data, system.metric)
     folder = run / "checkpoints"
-    atomic.remove_stale(folder)
+    for written in (run, folder):
+        atomic.remove_stale(written)
     found = checkpoint.newest(folder)
     start = 0
     if found is not None:
@@ -94,14 +100,13 @@ def train(
     try:
         trainer.fit(fit, ckpt_path=found, weights_only=True)
     except Diverged as error:
-        history.flush()
         kept = checkpoint.newest(folder)
         where = (
             f"the last good checkpoint is {kept}" if kept else "no checkpoint had been saved yet"
         )
         raise Diverged(f"{error}; {where}") from error
     return Outcome(
-        fit.evaluated, trainer.global_step, history.clock.cpu_s, history.clock.wall_s, start
+        fit.evaluated.eval(), trainer.global_step, history.clock.cpu_s, history.clock.wall_s, start
     )
 
 
@@ -120,7 +125,7 @@ def make_trainer(fit: Fit, settings: Settings, run: Path, history: History) -> p
             *settings.callbacks,
             GradientHistograms(run / "gradients.npz"),
             history,
-            Progress(settings.log_every),
+            Progress(),
             Save(run / "checkpoints", settings.save_every),
         ],
         plugins=[checkpoint.AtomicCheckpointIO()],
@@ -154,22 +159,23 @@ def restore(
     fit.model.load_state_dict(
         {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
     )
-    return fit.model
+    return fit.model.eval()
 
 
 def measure(system: System, model: nn.Module) -> dict[str, float]:
-    """Held-out terms and the metric's values of a model, in the model's own precision, on one process."""
+    """Held-out terms and the metric's values of a model, in its own precision, on one process."""
     parameter = next(model.parameters())
+    model.eval()
     system.objective.eval()
     means = Means()
     for batch in system.data.val_dataloader():
         moved = batch.to(parameter.device, parameter.dtype)
-        means.add(validation_statistics(model, system.objective, system.metric, moved))
-    return validation_values(means, system.metric, lambda tensor: tensor)
+        means.add(validation.statistics(model, system.objective, system.metric, moved))
+    return validation.values(means, system.metric, lambda tensor: tensor)
 
 
 def quiet() -> None:
-    """Silence Lightning's advertisements and the warnings that do not apply to step-addressed data."""
+    """Silence Lightning's advertisements and warnings that do not apply to step-addressed data."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for text in (
         ".*does not have many workers.*",

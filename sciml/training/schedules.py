@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the factor on the optimiser's rate as a function of the step within its phase."""
+"""Learning-rate schedules: the factor on the optimiser's rate by step within its phase."""
 
 import math
 from collections.abc import Callable

@@ -23,13 +23,13 @@ class TwoParameters(nn.Module):
 
 
 def terms(model: TwoParameters, batch: None) -> dict[str, torch.Tensor]:
-    """residual 2a² + 3b² + 100c, walls ab: at (1, 2) the gradients by (a, b, c) are (4, 12, 100) and (2, 1, 0)."""
+    """residual 2a² + 3b² + 100c, walls ab: gradients (4, 12, 100) and (2, 1, 0) at (1, 2)."""
     a, b, c = model.hidden.weight[0, 0], model.output.weight[0, 0], model.encoder.weight[0, 0]
     return {"residual": 2 * a**2 + 3 * b**2 + 100 * c, "walls": a * b + 0 * c}
 
 
 def step_of(model: nn.Module, index: int = 0, objective=terms) -> Step:
-    return Step(objective, model, None, index, dict(model.named_parameters()))
+    return Step(objective, model, [None], index, dict(model.named_parameters()))
 
 
 PAPER = dict(alpha=0.9, every=10, denominator="unweighted", reduce="global", params="all")

@@ -41,7 +41,7 @@ def objective(scale: float = 1.0, order: tuple[str, ...] = ("residual", "walls",
 
 
 def step_of(model: nn.Module, terms, index: int = 0) -> Step:
-    return Step(terms, model, None, index, dict(model.named_parameters()))
+    return Step(terms, model, [None], index, dict(model.named_parameters()))
 
 
 @every_balancer

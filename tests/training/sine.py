@@ -1,4 +1,4 @@
-"""A system of a dozen lines for the tests of training: fit u = sin 3x with u(0) = 0, without any wing."""
+"""A small system for the tests of training: fit u = sin 3x with u(0) = 0, without any wing."""
 
 from dataclasses import dataclass
 

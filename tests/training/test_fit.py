@@ -1,4 +1,4 @@
-"""The training loop: phases, resume, divergence, checkpoints, averages; on a system that knows no physics."""
+"""The training loop: phases, resume, checkpoints, averages; on a system that knows no physics."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Two gloo processes train as one process at the same global batch: equal weights, equal gradients."""
+"""Two gloo processes train as one process at the same global batch: equal weights, gradients."""
 
 import os
 import socket
@@ -40,13 +40,18 @@ def start(folder: Path, rank: int, ranks: int, port: int) -> subprocess.Popen:
         }
     command = [sys.executable, "-m", "tests.training.two_ranks", str(folder), str(rank), str(ranks)]
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
 @pytest.fixture(scope="module")
-def ends(tmp_path_factory) -> dict[tuple[str, int, int], dict[str, torch.Tensor]]:
-    """What every rank ended with, by (balancer, ranks, rank)."""
+def folders(tmp_path_factory) -> dict[int, Path]:
+    """Where one process and two ranks have left their ends, by number of ranks."""
     folders = {ranks: tmp_path_factory.mktemp(f"ranks{ranks}") for ranks in (1, 2)}
     for ranks, folder in folders.items():
         port = free_port()
@@ -54,6 +59,12 @@ def ends(tmp_path_factory) -> dict[tuple[str, int, int], dict[str, torch.Tensor]
         for process in processes:
             said, _ = process.communicate(timeout=240)
             assert process.returncode == 0, said
+    return folders
+
+
+@pytest.fixture(scope="module")
+def ends(folders) -> dict[tuple[str, int, int], dict[str, torch.Tensor]]:
+    """What every rank ended with, by (balancer, ranks, rank)."""
     return {
         (name, ranks, rank): torch.load(folder / f"{name}_{ranks}_{rank}.pt", weights_only=True)
         for name in BALANCERS
@@ -75,3 +86,9 @@ def test_two_ranks_are_one_process_at_the_same_global_batch(ends, name):
     assert alone.keys() == together.keys()
     for key in alone:
         torch.testing.assert_close(alone[key], together[key], rtol=1e-10, atol=1e-12)
+
+
+def test_a_checkpoint_that_one_rank_cannot_write_stops_all_of_them(folders):
+    for rank in range(2):
+        said = (folders[2] / f"refused_2_{rank}.txt").read_text()
+        assert "could not be written" in said

@@ -1,4 +1,4 @@
-"""Run by `test_two_ranks.py` once per rank: trains the sine on gloo and saves what the rank ended with."""
+"""Run by `test_two_ranks.py` once per rank: trains the sine on gloo, saves what it ended with."""
 
 import sys
 from functools import partial
@@ -8,7 +8,7 @@ import torch
 
 from sciml.balance.fixed import Fixed
 from sciml.balance.gradients import Annealing
-from sciml.contracts import Phase
+from sciml.contracts import Phase, UserError
 from sciml.training.run import Settings, train
 from tests.training.sine import sine_system
 
@@ -48,6 +48,19 @@ def main(folder: Path, rank: int, ranks: int) -> None:
         state = {f"model.{k}": v for k, v in outcome.model.state_dict().items()}
         state |= {f"balancer.{k}": v for k, v in balancer.state_dict().items()}
         torch.save(state, folder / f"{name}_{ranks}_{rank}.pt")
+    refused(folder, rank, ranks)
+
+
+def refused(folder: Path, rank: int, ranks: int) -> None:
+    """Only rank 0 writes checkpoints, and here it cannot: what each rank was told."""
+    (folder / "full").mkdir(exist_ok=True)
+    (folder / "full/checkpoints").touch()
+    phases = {"adam": Phase(steps=4, optimizer=torch.optim.Adam)}
+    settings = Settings(nodes=ranks, strategy="ddp" if ranks > 1 else "auto", save_every=2)
+    try:
+        train(sine_system(), Fixed(), phases, settings, folder / "full")
+    except UserError as error:
+        (folder / f"refused_{ranks}_{rank}.txt").write_text(str(error))
 
 
 if __name__ == "__main__":
