@@ -3,6 +3,7 @@
 import shutil
 import sys
 import time
+from datetime import timedelta
 from typing import Any, TextIO
 
 import pytorch_lightning as pl
@@ -22,15 +23,19 @@ class Progress(pl.Callback):
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
         self.last = 0.0
+        self.started: tuple[float, int] | None = None
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Fit, outputs: Any, batch: Any, batch_index: int
     ) -> None:
         if not trainer.is_global_zero or not self.live or time.monotonic() - self.last < 0.2:
             return
-        self.last = time.monotonic()
+        step, self.last = trainer.global_step, time.monotonic()
+        self.started = self.started or (self.last, step)
+        rate = (step - self.started[1]) / max(self.last - self.started[0], 1e-9)
         width = shutil.get_terminal_size().columns - 1
-        self.stream.write("\r\x1b[2K" + line(trainer.global_step, module)[:width])
+        text = bar(step, module.steps, rate) + "  " + line(step, module)
+        self.stream.write("\r\x1b[2K" + text[:width])
         self.stream.flush()
 
     def on_validation_end(self, trainer: pl.Trainer, module: Fit) -> None:
@@ -44,6 +49,13 @@ class Progress(pl.Callback):
     def _print(self, text: str) -> None:
         self.stream.write(("\r\x1b[2K" if self.live else "") + text + "\n")
         self.stream.flush()
+
+
+def bar(step: int, steps: int, rate: float) -> str:
+    """[####----------------] 0:01:40 left; `rate` is in steps per second."""
+    full = 20 * step // steps
+    left = timedelta(seconds=round((steps - step) / rate)) if rate > 0 else "…"
+    return f"[{'#' * full}{'-' * (20 - full)}] {left} left"
 
 
 def line(step: int, module: Fit) -> str:

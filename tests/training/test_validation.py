@@ -8,7 +8,7 @@ import torch
 
 from sciml.contracts import Direction, UserError
 from sciml.training.means import Means
-from sciml.training.progress import Progress, line
+from sciml.training.progress import Progress, bar, line
 from sciml.training.run import Settings
 
 
@@ -72,14 +72,15 @@ def test_plain_lines_where_there_is_no_terminal():
 
 
 def test_one_live_line_on_a_terminal(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("COLUMNS", "60")
     stream = io.StringIO()
     stream.isatty = lambda: True
     progress = Progress(stream)
     trainer = SimpleNamespace(global_step=1200, is_global_zero=True)
     for _ in range(3):  # at most five a second
         progress.on_train_batch_end(trainer, module(), None, None, 0)
-    assert stream.getvalue() == "\r\x1b[2K" + line(1200, module())[:29]
+    shown = bar(1200, 40001, 0.0) + "  " + line(1200, module())
+    assert stream.getvalue() == "\r\x1b[2K" + shown[:59]
 
 
 @pytest.mark.parametrize(
@@ -102,3 +103,8 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="none is visible; use trainer=cpu"):
         Settings(accelerator="gpu")
+
+
+def test_the_bar_tells_how_far_and_how_long():
+    assert bar(1200, 6000, 48.0) == "[####----------------] 0:01:40 left"
+    assert bar(0, 6000, 0.0) == "[--------------------] … left"
