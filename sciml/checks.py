@@ -38,8 +38,15 @@ def check_run(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
         if not isinstance(config.get(name), dict) or not config[name]:
             raise UserError(f"{name}: expected keys and values, got {config.get(name)!r}")
     seed = config.get("seed")
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise UserError(f"seed: expected a whole number >= 0, got {seed!r}; set seed=0")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise UserError(
+            f"seed: expected a whole number >= 0, got {seed!r}; set one below 2^63, such as seed=0"
+        )
+    if not isinstance(config.get("published") or {}, dict):
+        raise UserError(
+            f"published: expected metrics and their values, got {config['published']!r}; "
+            "write +published={NAME: 0.01}"
+        )
     check(config, raw)
 
 
@@ -121,6 +128,12 @@ def _check_value(path: str, value: Any, parameter: Parameter) -> None:
         return
     if parameter.annotation is not None and not accepts(parameter.annotation, value):
         path, annotation, value = _innermost(path, parameter.annotation, value)
+        choices = _choices(annotation)
+        if choices:
+            raise UserError(
+                f"{path}: expected one of {', '.join(choices)}, got {value!r}"
+                f"{suggestion(str(value), choices)}"
+            )
         expected = ast.unparse(annotation).strip("'\"")
         raise UserError(
             f"{path}: expected {expected}, got {value!r} ({type(value).__name__}); "
@@ -138,6 +151,15 @@ def _innermost(path: str, annotation: ast.expr, value: Any) -> tuple[str, ast.ex
             if not accepts(inner, entry):
                 return _innermost(f"{path}.{key}", inner, entry)
     return path, annotation, value
+
+
+def _choices(annotation: ast.expr) -> list[str]:
+    """The values of `Literal["a", "b"]`; none for any other annotation."""
+    if not isinstance(annotation, ast.Subscript) or last_name(annotation.value) != "Literal":
+        return []
+    inner = annotation.slice
+    values = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+    return [str(value.value) for value in values if isinstance(value, ast.Constant)]
 
 
 def _example(expected: str, value: Any) -> str:

@@ -15,6 +15,7 @@ from sciml.contracts import UserError
 
 _FLAGS = {"-m", "--multirun", "--resolve"}
 _FLAGS_WITH_VALUE = {"-c", "--cfg", "-p", "--package"}
+_SHOWN = ("job", "hydra", "all")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -125,7 +126,7 @@ def _split(command: str, words: Sequence[str]) -> argparse.Namespace:
         if word in _FLAGS and command == "run":
             flags.append(word)
         elif word in _FLAGS_WITH_VALUE and command == "run":
-            flags += [word, next(rest, "")]
+            flags += [word, _value(word, next(rest, ""))]
         elif word.startswith("-"):
             known = sorted(_FLAGS | _FLAGS_WITH_VALUE) if command == "run" else []
             hint = catalogue.suggestion(word, known)
@@ -148,6 +149,15 @@ def _split(command: str, words: Sequence[str]) -> argparse.Namespace:
     return argparse.Namespace(cases=names, overrides=overrides, flags=flags)
 
 
+def _value(flag: str, given: str) -> str:
+    """What follows a flag; of `--cfg` Hydra knows three."""
+    if not given or (flag in ("-c", "--cfg") and given not in _SHOWN):
+        known = f"one of {', '.join(_SHOWN)}" if flag in ("-c", "--cfg") else "a value"
+        hint = catalogue.suggestion(given, _SHOWN)
+        raise UserError(f"run: expected {known} after {flag}, got '{given}'{hint}")
+    return given
+
+
 def _list(options: argparse.Namespace) -> None:
     listed = catalogue.kinds()
     kind = options.kind or "cases"
@@ -155,7 +165,8 @@ def _list(options: argparse.Namespace) -> None:
     if kind == "runs":
         from sciml.runs import find_runs
 
-        print(*find_runs(), sep="\n")
+        for folder in find_runs():
+            print(folder)
         return
     if kind not in listed:
         names = [*listed, "runs"]

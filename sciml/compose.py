@@ -4,6 +4,7 @@ The front end hands `CASE key=value …` to a real `hydra.main`, so multirun, sw
 `--cfg` are Hydra's own. Its complaints are said again in one line, with the nearest name.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,9 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 from sciml import catalogue, checks, diagnosis, evaluation, runs, tables
 from sciml.contracts import Phase, UserError
 from sciml.evaluation import Parts, Result
-from sciml.signatures import OURS
 
 catalogue.install_namespace()
+logging.getLogger("hydra").addHandler(logging.NullHandler())  # its exceptions say the same
 
 _CONFIG = "run"
 _VERSION_BASE = "1.3"
@@ -80,18 +81,25 @@ def run(case: str, *overrides: str) -> Result:
 
 def evaluate(folder: str | Path) -> dict[str, Any]:
     """Computes metrics, `result.nc`, figures and report of a run again, from its checkpoint."""
-    _see_cases()
-    config = OmegaConf.create(runs.load_config(folder))
-    return evaluation.evaluate_again(build(config), Path(folder))
+    return evaluation.evaluate_again(_reopened(folder), Path(folder))
 
 
 def restore(folder: str | Path) -> tuple[Parts, Any]:
     """The parts of a run folder and its trained model."""
     from sciml.training.run import restore as trained
 
-    _see_cases()
-    parts = build(OmegaConf.create(runs.load_config(folder)))
+    parts = _reopened(folder)
     return parts, trained(parts.system, parts.balancer, parts.phases, Path(folder))
+
+
+def _reopened(folder: str | Path) -> Parts:
+    """The parts of a run folder, on the CPU: it may have been trained on another machine."""
+    _see_cases()
+    config = OmegaConf.create(runs.load_config(folder))
+    checks.check_run(*reversed(_plain(config)))
+    if "accelerator" in config.trainer:
+        config.trainer.accelerator = "cpu"
+    return build(config)
 
 
 def export(folder: str | Path, target: str, formats: Sequence[str], force: bool = False) -> None:
@@ -142,9 +150,10 @@ def execute(config: DictConfig, case: str, command: Sequence[str]) -> Result:
         config.case = case
     plain, resolved = _plain(config)
     checks.check_run(resolved, plain)
-    runs.check_run(config.run_dir, plain)
+    run_dir = None if config.run_dir is None else str(config.run_dir)  # run_dir=2026 is a number
+    runs.check_run(run_dir, plain)
     parts = build(config)
-    folder = runs.open_run(config.run_dir, plain, command)
+    folder = runs.open_run(run_dir, plain, command)
 
     from sciml.training.run import train
 
@@ -206,13 +215,8 @@ def _instantiate(config: DictConfig, name: str) -> Any:
     try:
         return hydra.utils.instantiate(config[name], _convert_="all")
     except HydraException as error:
-        missing = diagnosis.cause(error, ModuleNotFoundError)
-        if missing is not None and (missing.name or "").split(".")[0] not in OURS:
-            raise UserError(
-                f"{name}: needs the package '{missing.name}', which is not installed; "
-                f"pip install {missing.name}"
-            ) from error
-        raise (diagnosis.located(error) or error) from error.__cause__
+        found = diagnosis.unfound(name, error) or diagnosis.located(error)
+        raise (found or error) from error.__cause__
 
 
 def _plain(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -229,9 +233,10 @@ def _task(config: DictConfig) -> float | None:
     """What Hydra runs for each job; importable by name, so that launchers can send it elsewhere."""
     details = HydraConfig.get()
     case = details.runtime.choices["cases"]
-    overrides = [o for o in details.overrides.task if not o.startswith(("cases=", "run_dir="))]
+    given = details.overrides.task
+    overrides = [o for o in given if diagnosis.key_of(o) not in ("cases", "run_dir")]
     if config.run_dir and details.mode == RunMode.MULTIRUN and not _is_reference(config, "run_dir"):
-        config.run_dir = str(Path(config.run_dir) / str(details.job.num))
+        config.run_dir = str(Path(str(config.run_dir)) / str(details.job.num))
     if config.run_dir:
         overrides.append(f"run_dir={config.run_dir}")
     if details.mode == RunMode.MULTIRUN:
@@ -267,6 +272,7 @@ def _see_cases() -> None:
 
 def _arguments(case: str, overrides: Sequence[str]) -> list[str]:
     """Hydra's overrides for a case: it is a choice of the group `cases` in the search path."""
+    diagnosis.check_form(overrides)
     others = catalogue.conf_folders()[1:]
     folders = [*others, *catalogue.roots()]
     paths = ",".join("'file://" + str(f).replace("'", "\\'") + "'" for f in folders)
@@ -313,4 +319,5 @@ def _explained(error: Exception, case: str, overrides: Sequence[str]) -> UserErr
             return UserError(diagnosis.one_line(error))
     _, resolved = _plain(config)
     diagnosis.check_keys(resolved, overrides)
+    diagnosis.check_entries(overrides)
     return UserError(diagnosis.one_line(error))

@@ -2,15 +2,20 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from sciml import catalogue
-from sciml.catalogue import suggestion
+from sciml.catalogue import NAMESPACE, suggestion
 from sciml.checks import unknown_keyword
 from sciml.contracts import UserError
 from sciml.signatures import signature
 
 _SIMPLE = re.compile(r"[\w./,-]+")
+#: What Hydra says of an import path that leads nowhere: the path, the wrong part, where it is not.
+_UNFOUND = re.compile(
+    r"Error loading '([^']+)'.*?Are you sure that '([^']+)' is [^']*'([^']+)'", re.DOTALL
+)
 _Error = TypeVar("_Error", bound=BaseException)
 
 
@@ -39,6 +44,21 @@ def located(error: BaseException) -> UserError | None:
     return UserError(f"{where.group(1)}: {ours}")
 
 
+def unfound(name: str, error: BaseException) -> UserError | None:
+    """A package that is not installed, or an import path that leads nowhere; None for others."""
+    missing = cause(error, ModuleNotFoundError)
+    package = (missing.name or "").split(".")[0] if missing is not None else ""
+    if package and package != NAMESPACE and find_spec(package) is None:
+        return UserError(
+            f"{name}: needs the package '{package}', which is not installed; pip install {package}"
+        )
+    where = _UNFOUND.search(str(error)) or _UNFOUND.search(str(error.__cause__))
+    if where is None:
+        return None
+    path, part, parent = where.groups()
+    return UserError(f"{name}: expected an import path, got '{path}': no '{part}' in {parent}")
+
+
 def one_line(error: BaseException) -> str:
     """An exception's message without its line breaks, or its cause's where it has none."""
     text = " ".join(str(error).split())
@@ -58,12 +78,18 @@ def is_choice(override: str) -> bool:
 
 
 def check_form(overrides: Sequence[str]) -> None:
-    """Every override reads `key=value`, or `~key`."""
+    """Every override reads `key=value`, or `~key`; the case is no key, and a choice is a name."""
     for override in overrides:
-        if "=" not in override and not override.startswith("~"):
+        key, _, value = override.partition("=")
+        if not key_of(override) or (key == override and not override.startswith("~")):
             raise UserError(
                 f"expected key=value, got '{override}'; 'sciml show CASE' lists the keys"
             )
+        if key_of(override) in ("case", "cases"):
+            raise UserError(f"expected the case as a word of its own, got '{override}'")
+        if is_choice(override) and value in ("", "null") and key != override:
+            names = ", ".join(catalogue.groups()[key_of(override)])
+            raise UserError(f"{key_of(override)}: expected one of {names}, got '{value}'")
 
 
 def check_choices(overrides: Sequence[str]) -> None:
@@ -75,7 +101,7 @@ def check_choices(overrides: Sequence[str]) -> None:
         if key not in groups or not _SIMPLE.fullmatch(value):
             continue
         for choice in value.split(","):
-            if choice not in (*groups[key], "null"):
+            if choice not in groups[key]:
                 raise UserError(
                     f"{key}: expected one of {', '.join(groups[key])}, got '{choice}'"
                     f"{suggestion(choice, groups[key])}"
@@ -88,6 +114,16 @@ def check_keys(config: Mapping[str, Any], overrides: Sequence[str]) -> None:
         key = key_of(override)
         if not override.startswith("+") and not key.startswith("hydra") and not is_choice(override):
             _check_key(config, key, override)
+
+
+def check_entries(overrides: Sequence[str]) -> None:
+    """Refuses `key={new: 1}`, which sets the entries that are there and adds none."""
+    for override in overrides:
+        if override.partition("=")[2].startswith("{") and override[0] not in "+~":
+            raise UserError(
+                f"{key_of(override)}: expected entries that the configuration has, "
+                f"got '{override}'; new ones are written +{override}"
+            )
 
 
 def _check_key(config: Mapping[str, Any], key: str, override: str) -> None:

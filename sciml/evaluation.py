@@ -81,7 +81,8 @@ def export(
 
     if parts.system.surrogate is None:
         raise UserError(f"export: {parts.case} has no surrogate that could be carried away")
-    metadata = {"case": parts.case, "metrics": runs.read_metrics(run), **runs.provenance(run)}
+    made = {k: v for k, v in runs.provenance(run).items() if k not in ("host", "continued")}
+    metadata = {"case": parts.case, "metrics": runs.read_metrics(run), **made}
     document = write(parts.system.surrogate(model), metadata, target, formats, force)
     rows = [(name, facts.get("difference")) for name, facts in document["files"].items()]
     print(tables.table([("file", "difference"), *rows]))

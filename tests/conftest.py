@@ -1,4 +1,4 @@
-"""What every test may rely on: one thread, no accelerator, checked axis names, real data if any.
+"""What every test may rely on: one thread, no accelerator, checked axis names.
 
 Modules of `sciml` that annotate tensors by named axes (they import `jaxtyping`) are checked at run
 time by beartype, in test sessions only: a `[n, 1]` where `[n]` was promised is refused.
@@ -6,7 +6,7 @@ time by beartype, in test sessions only: a `[n, 1]` where `[n]` was promised is 
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -48,16 +48,3 @@ def _defaults_untouched() -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
         assert left == (torch.float32, "cpu"), f"default dtype and device were left at {left}"
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Callable[[str], Path]:
-    """`real_data("sst.mnmean.nc")` is the path of a real file; skips where it is not there."""
-    folder = Path(os.environ.get("SCIML_REAL_DATA", ROOT.parent / "shared" / "data"))
-
-    def path(name: str) -> Path:
-        if not (folder / name).is_file():
-            pytest.skip(f"real data: {name} is not in {folder}; set SCIML_REAL_DATA to its folder")
-        return folder / name
-
-    return path

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sciml import compose, runs
+from sciml import catalogue, compose, runs
 from sciml.catalogue import SEARCH_VARIABLE
 from sciml.contracts import UserError
 
@@ -21,6 +21,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SEARCH_VARIABLE, str(CASES))
     monkeypatch.setenv("HYDRA_FULL_ERROR", "")
     monkeypatch.setenv(runs.VARIABLE, "")
+    catalogue.install_namespace()
 
 
 def shown(case: str, *overrides: str) -> dict[str, str]:
@@ -59,6 +60,7 @@ def test_a_choice_on_the_command_line_wins_over_the_case() -> None:
         ("system.scale=2", r"system.scale: .* takes it, .* write \+system.scale=2"),
         ("phases.adma.steps=1", "phases.adma: expected a key .* did you mean 'adam'?"),
         ("seed.x=1", "seed.x: there are no keys within seed"),
+        ("published={y: 1}", r"published: expected entries .* written \+published={y: 1}"),
         ("seed=[1,", "no viable|mismatched|expect|missing"),
         ("seed=1,2", "Ambiguous value"),
     ],
@@ -76,6 +78,9 @@ def test_mistakes_in_composing(override: str, said: str) -> None:
         ("system.points=abc", r"system.points: expected int, got 'abc' \(str\)"),
         ("phases.adam.steps=1e3", r"expected int, got 1000.0 \(float\); set .*steps=1000"),
         ("+optimizer.lrr=1", "optimizer.lrr: expected a keyword .* did you mean 'lr'?"),
+        ("seed=18446744073709551616", "seed: expected a whole number .* below 2.63"),
+        ("published=3", "published: expected metrics and their values, got 3"),
+        ("optimizer._target_=torch.optim.Adm", "phases: expected an import path.*no 'Adm'"),
         ("trainer.threads=many", "trainer.threads: expected int, got 'many'"),
         ("+system.x=${nowhere}", "configuration: Interpolation key 'nowhere' not found"),
         ("~phases.adam", "phases: expected keys and values"),
@@ -92,6 +97,10 @@ def test_a_constructors_refusal_names_its_node() -> None:
     with pytest.raises(UserError, match="system: points: expected > 0, got 0"):
         compose.run("toy", "system.points=0")
     assert not Path("runs").exists()
+
+
+def test_a_run_dir_may_look_like_a_number() -> None:
+    assert compose.run("toy", "run_dir=2026", "phases.adam.steps=2").path == Path("2026")
 
 
 def test_an_unknown_case() -> None:
@@ -160,6 +169,17 @@ def test_evaluate_gives_the_same_numbers(finished: compose.Result) -> None:
     assert metrics["rel_l2/y"] == pytest.approx(finished.metrics["rel_l2/y"], rel=1e-6)
     assert metrics["steps"] == 20
     assert json.loads((finished.path / "metrics.json").read_text()) == metrics
+
+
+def test_a_run_of_another_machine_is_evaluated_here() -> None:
+    """Trained on a GPU there; and with a key that this version does not know."""
+    run = compose.run("toy", "run_dir=r", "phases.adam.steps=2").path
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("accelerator: cpu", "accelerator: gpu"))
+    assert compose.evaluate(run)["steps"] == 2
+    (run / "config.yaml").write_text(text.replace("  points:", "  poimts:"))
+    with pytest.raises(UserError, match="system.poimts: .* did you mean 'points'"):
+        compose.evaluate(run)
 
 
 def test_more_steps_go_on_and_equal_an_uninterrupted_run() -> None:
@@ -240,3 +260,4 @@ def test_export_writes_a_bundle(finished: compose.Result) -> None:
     compose.export(finished.path, "bundle", ["pt2"])
     document = json.loads(Path("bundle/sciml.json").read_text())
     assert document["metadata"]["case"] == "toy/default"
+    assert "host" not in document["metadata"], "a bundle is given away; the machine stays unnamed"

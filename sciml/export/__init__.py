@@ -10,9 +10,7 @@ from sciml.export.reader import BundleError, Loaded, load
 if TYPE_CHECKING:
     from sciml.export.bundle import export
 
-__all__ = ["BundleError", "Loaded", "export", "load", "load_surrogate"]
-
-load_surrogate = load
+__all__ = ["BundleError", "Loaded", "export", "load"]
 
 
 def __getattr__(name: str) -> Any:

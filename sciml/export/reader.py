@@ -142,15 +142,30 @@ def run_onnx(path: Path) -> tuple[Run, str]:
 
 
 def run_pt2(path: Path) -> tuple[Run, str]:
-    """As `run_onnx`; a file with example inputs, which torch would unpickle, is refused."""
+    """As `run_onnx`; a file with anything that torch would unpickle or run is refused."""
     import torch
 
     with zipfile.ZipFile(path) as archive:
-        if any("sample_inputs" in i.filename and i.file_size for i in archive.infolist()):
-            raise ValueError("pickled example inputs, which our exporter never writes")
+        unsafe = _unsafe(archive)
+    if unsafe:
+        raise ValueError(f"{unsafe} is pickled or a library, which our exporter never writes")
     text = {"sciml.json": ""}
     module = torch.export.load(path, extra_files=text).module()
     return lambda x: module(torch.from_numpy(x)).detach().numpy(), text["sciml.json"]
+
+
+def _unsafe(archive: zipfile.ZipFile) -> str | None:
+    """The first part of a pt2 file whose reading would run code of whoever wrote it."""
+    for item in archive.infolist():
+        name = item.filename.rpartition("/")[2]
+        pickled = name.endswith((".pt", ".pkl")) or name.startswith(("custom_obj_", "opaque_obj_"))
+        if (pickled and item.file_size) or "aotinductor/" in item.filename:
+            return item.filename
+        if name.endswith("_config.json"):
+            for tensor, entry in json.loads(archive.read(item))["config"].items():
+                if entry["use_pickle"]:
+                    return tensor
+    return None
 
 
 def run_torchscript(path: Path) -> tuple[Run, str]:

@@ -199,6 +199,7 @@ def point_cloud(
     inside = np.asarray(points, dtype=float)
     if inside.ndim != 2 or len(inside) == 0 or not 1 <= inside.shape[1] <= 3:
         raise UserError(f"point_cloud: expected points [n, 1…3], got shape {inside.shape}")
+    _expect_finite("points", inside)
     if boundary is None:
         return Domain(Cloud(inside), (), tuple(coordinates), cloud=inside)
     edge, outward = np.asarray(boundary, dtype=float), np.asarray(normals, dtype=float)
@@ -207,6 +208,15 @@ def point_cloud(
             f"point_cloud: expected boundary and normals [m, {inside.shape[1]}], "
             f"got shapes {edge.shape} and {outward.shape}"
         )
-    unit = outward / np.linalg.norm(outward, axis=1, keepdims=True)
+    length = np.linalg.norm(outward, axis=1, keepdims=True)
+    _expect_finite("boundary", edge)
+    if not np.all((length > 0) & np.isfinite(length)):
+        raise UserError("point_cloud: expected normals of some length, got zero or nan; drop those")
+    unit = outward / length
     shell = surfaces.given(edge, unit)
     return Domain(Cloud(inside, edge), (shell,), tuple(coordinates), cloud=inside)
+
+
+def _expect_finite(name: str, x: np.ndarray) -> None:
+    if not np.isfinite(x).all():
+        raise UserError(f"point_cloud: expected finite {name}, got nan or inf; drop those rows")

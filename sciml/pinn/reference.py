@@ -1,12 +1,13 @@
 """Reads a reference solution: a NetCDF file, or an `.npz` of one array per coordinate and field.
 
 Either on a grid (coordinates are axes `[k]`; in an `.npz` fields have the shape of the axes in the
-order of the coordinates; nan where there is no value) or scattered (all arrays `[n]`).
+order of the coordinates) or scattered (all arrays `[n]`); nan where there is no value.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -45,8 +46,10 @@ def read(path: Path, coordinates: tuple[str, ...], fields: tuple[str, ...]) -> R
     shape = tuple(len(axis) for axis in axes)
     values = {name: arrays[name] for name in known}
     scattered = all(value.shape == axes[0].shape for value in values.values())
-    if len(set(shape)) == 1 and scattered:
-        return Reference(np.stack(axes, axis=1), values)
+    if len(axes) > 1 and len(set(shape)) == 1 and scattered:
+        mask = np.all([np.isfinite(value) for value in values.values()], axis=0)
+        known = {name: value[mask] for name, value in values.items()}
+        return Reference(np.stack(axes, axis=1)[mask], known)
     for name, value in values.items():
         if value.shape != shape:
             raise UserError(
@@ -66,20 +69,21 @@ def _arrays(path: Path, coordinates: tuple[str, ...]) -> dict[str, np.ndarray]:
         )
     try:
         arrays = _netcdf(path, coordinates) if path.suffix == ".nc" else _npz(path)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, BadZipFile) as error:
         raise UserError(f"reference: expected an .nc or .npz file, got {path}: {error}") from error
     return {name: np.asarray(array, dtype=float) for name, array in arrays.items()}
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files}
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return {name: array for name, array in arrays.items() if array.dtype.kind in "fiu"}
 
 
 def _netcdf(path: Path, coordinates: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Numeric variables, axes in the order of the coordinates."""
     import xarray
 
-    dataset = xarray.load_dataset(path)
+    dataset = xarray.load_dataset(path, decode_timedelta=False)
     ordered = dataset.transpose(*(c for c in coordinates if c in dataset.dims), ...)
     return {str(k): v.to_numpy() for k, v in ordered.variables.items() if v.dtype.kind in "fiu"}

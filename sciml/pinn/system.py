@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from sciml.contracts import System
+from sciml.contracts import System, UserError
 from sciml.pinn import figures, surrogate
 from sciml.pinn.data import CollocationData, Sampling
 from sciml.pinn.evaluate import GridPredictor, RelativeL2
@@ -35,6 +35,7 @@ def assemble(
 
     The network sees coordinates standardised by the mean and standard deviation of uniform points.
     """
+    _check(problem, network, sampling)
     generator = torch.Generator().manual_seed(seed)
     mean, std = map(torch.from_numpy, problem.domain.moments())
     inner = network(
@@ -53,3 +54,14 @@ def assemble(
         figures=figures.Figures(problem),
         surrogate=partial(surrogate.surrogate, problem),
     )
+
+
+def _check(problem: object, network: object, sampling: object) -> None:
+    """Refuses a part that a configuration left out or set to another thing."""
+    for name, part, sound, example in (
+        ("problem", problem, isinstance(problem, Problem), "problem._target_=…case.problem"),
+        ("network", network, callable(network), "network=mlp"),
+        ("sampling", sampling, isinstance(sampling, Sampling), "sampling=uniform"),
+    ):
+        if not sound:
+            raise UserError(f"{name}: expected a {name}, got {part!r}; set {example}")

@@ -12,10 +12,11 @@ import matplotlib
 from cycler import cycler
 from matplotlib.figure import Figure
 
-from sciml import tables
+from sciml import atomic
 from sciml.contracts import UserError
 
 STYLE = Path(__file__).with_name("figure_style.json")
+FORMATS = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
@@ -27,29 +28,26 @@ class Curve:
     errors: list[float]
 
 
-def table(runs: Sequence[Path]) -> str:
-    """One row for each run: what is its own in the configuration, its metrics, its costs."""
-    return tables.comparison([Path(run) for run in runs])
-
-
 def figure(runs: Sequence[Path], out: Path, metric: str | None = None) -> Path:
-    """Error against CPU-seconds of several runs, one line each, as a PNG.
+    """Error against CPU-seconds of several runs, one line each.
 
     Args:
+        out: a file of one of the `FORMATS`.
         metric: such as "rel_l2/u"; by default the first error that all runs recorded.
 
     Raises:
-        UserError: a run has no history, or no metric is common to all.
+        UserError: a run has no history, no metric is common to all, or `out` cannot be written.
     """
+    out = Path(out)
+    if out.suffix not in FORMATS:
+        raise UserError(f"compare: expected a figure in {', '.join(FORMATS)}, got {out.name}")
     histories = {name: _read(Path(run)) for name, run in zip(names(runs), runs, strict=True)}
     metric = metric or common_metric(histories)
     curves = [curve(name, rows, metric) for name, rows in histories.items()]
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(_style()):
+    with matplotlib.rc_context(_style()), atomic.replacing(out) as temporary:
         sheet = Figure(figsize=(7.5, 4.2))
         _draw(sheet, curves, metric)
-        sheet.savefig(out, metadata={"Software": None})
+        sheet.savefig(temporary, format=out.suffix[1:])
     return out
 
 

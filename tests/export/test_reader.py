@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,30 @@ def test_a_damaged_file_with_a_matching_sum_still_ends_in_one_line(copied: Path)
         (copied / "sciml.json").write_text(json.dumps(document))
         with pytest.raises(BundleError, match=rf"{file} cannot be opened"):
             load(copied, format=name)
+
+
+@pytest.mark.parametrize(
+    "part", ["data/weights/model_weights_config.json", "data/constants/opaque_obj_0",
+             "data/sample_inputs/model.pt", "data/aotinductor/model/a.so"]
+)  # fmt: skip
+def test_a_pt2_file_that_would_run_foreign_code_is_refused(copied: Path, part: str) -> None:
+    """torch unpickles weights marked so, opaque constants, example inputs; it loads libraries."""
+    from sciml.export.reader import digest
+
+    path = copied / "model.pt2"
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    name = f"{next(iter(parts)).split('/')[0]}/{part}"
+    plain, marked = b'"use_pickle": false', b'"use_pickle": true'
+    parts[name] = parts[name].replace(plain, marked) if part.endswith(".json") else b"cos"
+    with zipfile.ZipFile(path, "w") as archive:
+        for each, content in parts.items():
+            archive.writestr(each, content)
+    document = json.loads((copied / "sciml.json").read_text())
+    document["files"]["model.pt2"]["sha256"] = digest(path)
+    (copied / "sciml.json").write_text(json.dumps(document))
+    with pytest.raises(BundleError, match="is pickled or a library"):
+        load(copied, format="pt2")
 
 
 def test_parity_on_the_stored_sample_is_repeated(copied: Path) -> None:

@@ -147,7 +147,10 @@ def test_reference_on_a_grid_and_scattered(tmp_path):
     u = x[:, None] + 10 * y[None, :]
     u[0, 0] = np.nan
     np.savez(tmp_path / "grid.npz", x=x, y=y, u=u)
-    np.savez(tmp_path / "free.npz", x=PROBES[:, 0], y=PROBES[:, 1], u=PROBES @ [1, 10])
+    free = np.append(PROBES @ [1, 10], np.nan)  # what has no value is left out here, too
+    np.savez(
+        tmp_path / "free.npz", x=np.append(PROBES[:, 0], 0), y=np.append(PROBES[:, 1], 0), u=free
+    )
     grid = {"u": (("y", "x"), u.T), "x": x, "y": y, "note": "text"}
     xarray.Dataset(grid).to_netcdf(tmp_path / "grid.nc")
     for file, n in (("grid.npz", 11), ("grid.nc", 11), ("free.npz", 7)):
@@ -197,11 +200,15 @@ def test_reference_files_are_checked(tmp_path):
     np.savez(tmp_path / "empty.npz", x=np.zeros(4))
     (tmp_path / "text.npz").write_text("no")
     (tmp_path / "text.nc").write_text("no")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "wrong.npz").read_bytes()[:60])
+    np.savez(tmp_path / "words.npz", x=np.zeros(4), y=np.zeros(3), u=np.full((4, 3), "a"))
     for file, message in (
         ("none.npz", "does not exist"),
         ("wrong.npz", r"of shape \(4, 3\)"),
         ("empty.npz", "expected arrays"),
         ("text.npz", "expected an .nc or .npz file"),
+        ("cut.npz", "expected an .nc or .npz file"),
+        ("words.npz", "expected arrays"),
         ("text.nc", "expected an .nc or .npz file"),
     ):
         with pytest.raises(UserError, match=message):

@@ -187,6 +187,20 @@ def test_cloud_draws_its_own_points():
         point_cloud(inside).boundary(3, rng)
 
 
+@pytest.mark.parametrize(
+    ("points", "edge", "normals", "said"),
+    [
+        ([[np.nan, 0]], None, None, "expected finite points"),
+        ([[0, 0]], [[np.inf, 0]], [[1, 0]], "expected finite boundary"),
+        ([[0, 0]], [[1, 0]], [[0, 0]], "expected normals of some length"),
+        ([[0, 0]], [[1, 0]], None, "expected boundary and normals"),
+    ],
+)
+def test_a_bad_cloud_is_refused(points, edge, normals, said):
+    with pytest.raises(UserError, match=said):
+        point_cloud(points, edge, normals)
+
+
 def test_a_cloud_reaches_a_little_further_than_its_points():
     """1000 sunflower points of the unit disk, some 0.05 apart."""
     k = np.arange(1000) + 0.5

@@ -162,6 +162,15 @@ def test_scattered_reference_judges_and_the_domains_grid_is_written(tmp_path):
     assert "u_reference" not in dataset
 
 
+def test_a_reference_along_a_line_is_written_beside_the_prediction(tmp_path):
+    x = np.linspace(0, 1, 5)
+    np.savez(tmp_path / "line.npz", x=x, u=x**2)
+    problem = line(exact=None, reference=tmp_path / "line.npz")
+    dataset = next(GridPredictor(problem, data_of(problem, [9]))(Given(lambda x: (x**2,)), {}))
+    assert dataset.u_reference.values == pytest.approx(x**2)
+    assert dataset.u_error.values == pytest.approx(0, abs=1e-12)
+
+
 def test_an_exact_solution_goes_before_a_reference(reference):
     problem = flow(reference=reference, exact=lambda f: {"psi": vortices(f.x, f.y)[0]})
     data = data_of(problem, [7, 6])

@@ -74,6 +74,19 @@ def test_points_outside_the_domain_are_left_white(tmp_path: Path) -> None:
     assert "largest error 0.1 at x = 0, y = 0." in captions["fields"]
 
 
+def test_phases_that_train_different_layers(tmp_path: Path) -> None:
+    """The first layer is trained at the end alone; its panels before are empty."""
+    run = run_folders.helmholtz(tmp_path)
+    with np.load(run / "gradients.npz") as file:
+        arrays = {k: file[k] for k in file.files}
+    kept = {k: v for k, v in arrays.items() if "hidden.0" not in k or "_end_" in k}
+    assert len(kept) < len(arrays)
+    np.savez(run / "gradients.npz", **kept)
+    ((picture, caption),) = gradients.draw(run / "gradients.npz", run)
+    assert picture.read_bytes().startswith(PNG)
+    assert "at step 4,400 residual spreads 2.0" in caption
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_truth_of_zero_and_a_constant_field_are_drawn(tmp_path: Path) -> None:
     x, zero = np.linspace(0, 1, 5), np.zeros((5, 5))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from oracles import run_folders
 
+from sciml import tables
 from sciml.contracts import UserError
 from sciml.report import compare
 
@@ -20,7 +21,7 @@ def test_the_table_has_one_row_for_each_run(tmp_path: Path) -> None:
         run_folders.helmholtz(tmp_path / "a", 1e-2),
         run_folders.helmholtz(tmp_path / "b", 2e-2),
     ]
-    rows = compare.table(runs).splitlines()
+    rows = tables.comparison(runs).splitlines()
     assert len(rows) == 3
     assert "rel_l2/u" in rows[0]
     assert "0.02" in rows[2]
@@ -41,6 +42,16 @@ def test_runs_are_named_by_the_shortest_ending_that_tells_them_apart() -> None:
         compare.names(["r/a", "r/./a"])
     with pytest.raises(UserError, match="got none"):
         compare.names([])
+
+
+def test_a_figure_is_written_in_the_form_of_its_name(tmp_path: Path) -> None:
+    a = run_folders.helmholtz(tmp_path / "a")
+    assert compare.figure([a], tmp_path / "new/c.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(UserError, match=r"expected a figure in .png, .pdf, .svg, got c.docx"):
+        compare.figure([a], tmp_path / "c.docx")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="could not be written"):
+        compare.figure([a], tmp_path / "file/c.png")
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

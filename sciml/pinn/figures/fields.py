@@ -15,8 +15,8 @@ Drawn = list[tuple[Path, str]]
 
 
 def read(path: Path) -> xarray.Dataset:
-    """The prediction, in memory."""
-    return xarray.load_dataset(path)
+    """The prediction, in memory; a time in seconds stays a number."""
+    return xarray.load_dataset(path, decode_timedelta=False)
 
 
 def draw(data: xarray.Dataset, order: tuple[str, ...], run: Path) -> Drawn:

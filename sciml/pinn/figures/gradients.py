@@ -25,7 +25,7 @@ def draw(path: Path, run: Path) -> Drawn:
         arrays = {key: file[key] for key in file.files}
     index = json.loads(str(arrays.pop("index")))
     stages = [stage for stage in STAGES if stage in index["stages"]]
-    every = layers(index["parameters"])
+    every = layers(_recorded(arrays, index["parameters"]))
     if not stages or not every:
         return []
     shown = _some(every, COLUMNS)
@@ -40,9 +40,16 @@ def draw(path: Path, run: Path) -> Drawn:
             axes.set_title(title(parameter))
         for axes in grid[-1]:
             axes.set_xlabel("gradient")
-        handles, labels = grid[0, 0].get_legend_handles_labels()
+        legends = [axes.get_legend_handles_labels() for axes in grid.flat]
+        handles, labels = max(legends, key=lambda legend: len(legend[1]))
         figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)))
     return [(picture, _caption(arrays, index, stages, every, shown))]
+
+
+def _recorded(arrays: dict[str, np.ndarray], last: list[str]) -> list[str]:
+    """The parameters of any stage, those of the last one first: phases may train different ones."""
+    keys = (key.split("_", 2) for key in arrays if key.startswith("edges_"))
+    return [*dict.fromkeys([*last, *(parameter for _, _, parameter in keys)])]
 
 
 def layers(parameters: list[str]) -> list[str]:
@@ -84,7 +91,11 @@ def _some(names: list[str], most: int) -> list[str]:
 def _draw_panel(
     axes: Axes, arrays: dict[str, np.ndarray], stage: str, parameter: str, terms: list[str]
 ) -> None:
-    edges = arrays[f"edges_{stage}_{parameter}"]
+    edges = arrays.get(f"edges_{stage}_{parameter}")
+    if edges is None:
+        axes.text(0.5, 0.5, "not trained", ha="center", va="center", transform=axes.transAxes)
+        axes.set(xticks=[], yticks=[])
+        return
     middle, curves = (edges[1:] + edges[:-1]) / 2, {}
     for term in terms:
         counts = arrays.get(f"counts_{stage}_{term}_{parameter}")
@@ -131,7 +142,10 @@ def _comparison(
             if f"counts_{stage}_{t}_{p}" in arrays
         ]
         for p in parameters
+        if f"edges_{stage}_{p}" in arrays
     ]
+    if not table:
+        return "none of these layers was trained"
     by_term = np.median(np.array(table), axis=0)
     wide, narrow = int(by_term.argmax()), int(by_term.argmin())
     ratio = times_ten(float(by_term[wide] / by_term[narrow]))

@@ -12,6 +12,8 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sciml import atomic
+
 STYLE = Path(__file__).parents[2] / "report" / "figure_style.json"
 
 
@@ -23,11 +25,11 @@ def sheet(run: Path, name: str, size: tuple[float, float]) -> Iterator[tuple[Fig
         size: width and height in inches.
     """
     path = Path(run) / "figures" / f"{name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(style()):
         figure = Figure(figsize=size)
         yield figure, path
-        figure.savefig(path, metadata={"Software": None})
+        with atomic.replacing(path) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def style() -> dict[str, Any]:
