@@ -133,19 +133,19 @@ class Phase:
 
     def __post_init__(self) -> None:
         if self.steps <= 0:
-            raise UserError(f"phase: expected steps > 0, got {self.steps}")
+            raise UserError(f"expected steps > 0, got {self.steps}")
         if isinstance(self.trainable, str):
             raise UserError(
-                f"phase: expected a list of patterns for trainable, got {self.trainable!r}; "
+                f"expected a list of patterns for trainable, got {self.trainable!r}; "
                 f"write trainable=[{self.trainable!r}]"
             )
         if self.accumulate < 1:
-            raise UserError(f"phase: expected accumulate >= 1, got {self.accumulate}")
+            raise UserError(f"expected accumulate >= 1, got {self.accumulate}")
         if self.clip is not None and self.clip <= 0:
-            raise UserError(f"phase: expected clip > 0 or null, got {self.clip}")
+            raise UserError(f"expected clip > 0 or null, got {self.clip}")
         known = ("float32", "float64", "bf16-mixed")
         if self.precision not in known:
-            raise UserError(f"phase: expected precision in {known}, got {self.precision!r}")
+            raise UserError(f"expected precision in {known}, got {self.precision!r}")
 
 
 class Batch(Protocol):

@@ -1,5 +1,6 @@
 """Weights that never change: the plain sum of the loss terms, or a sum weighted by hand."""
 
+import math
 from collections.abc import Mapping
 
 from torch import nn
@@ -15,7 +16,8 @@ class Fixed(nn.Module):
         weights: term name → weight >= 0; a term that is not named has weight 1.
 
     Raises:
-        UserError: a negative weight; at the first step, a name that is no loss term.
+        UserError: a weight that is negative or not finite; at the first step, a name that is no
+            loss term.
 
     Cost: none.
     """
@@ -24,8 +26,8 @@ class Fixed(nn.Module):
         super().__init__()
         self.weights = dict(weights or {})
         for name, value in self.weights.items():
-            if value < 0:
-                raise UserError(f"balancer: expected weights >= 0, got {name}={value}")
+            if not (math.isfinite(value) and value >= 0):
+                raise UserError(f"expected finite weights >= 0, got {name}={value}")
 
     def forward(self, step: Step) -> Weights:
         require_terms(self.weights, step.losses, "balancer.weights")

@@ -58,16 +58,16 @@ class Annealing(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 < alpha <= 1:
-            raise UserError(f"balancer: expected 0 < alpha <= 1, got {alpha}")
+            raise UserError(f"expected 0 < alpha <= 1, got {alpha}")
         if every < 1:
-            raise UserError(f"balancer: expected every >= 1, got {every}")
+            raise UserError(f"expected every >= 1, got {every}")
         for key, value, known in (
             ("denominator", denominator, ("unweighted", "weighted")),
             ("reduce", reduce, tuple(REDUCTIONS)),
             ("params", params, ("weights", "all")),
         ):
             if value not in known:
-                raise UserError(f"balancer: expected {key} to be one of {known}, got {value!r}")
+                raise UserError(f"expected {key} to be one of {known}, got {value!r}")
         self.numerator = (numerator,) if isinstance(numerator, str) else tuple(numerator)
         self.alpha, self.every = alpha, every
         self.denominator, self.reduce, self.params = denominator, reduce, params

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sciml.contracts import Balancer, Data, Direction, Metric, Objective, Phase, UserError, Weights
 from sciml.training import descent, validation
 from sciml.training.means import Means
-from sciml.training.phases import Stretch, batches_before, lay_out, stretch_at, trained
+from sciml.training.phases import Stretch, batches_before, hand_over, lay_out, stretch_at, trained
 from sciml.training.step import Step, refuse_nonfinite
 
 #: Entries of the matrix of gradient rows up to which it is made only to be looked at (0.4-0.8 GB).
@@ -103,9 +103,7 @@ class Fit(pl.LightningModule):
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name in self._parameters_trained)
             parameter.grad = None
-        for part in (self.objective, self.data):
-            if hasattr(part, "configure"):
-                part.configure(**stretch.phase.settings)
+        hand_over(stretch.phase.settings, (self.objective, self.data), stretch.name)
         start = batches_before(self.stretches, index)
         world = self.trainer.world_size
         self._batches = iter(self.data.train_dataloader(start, self.global_rank, world))

@@ -59,7 +59,8 @@ class GradientHistograms(pl.Callback):
         for key in [k for k in arrays if k.startswith("values_")]:
             histograms |= histogram(key.removeprefix("values_"), arrays[key], self.bins)
         index["stages"][stage] = step.index
-        index["terms"], index["parameters"] = list(step.losses), list(step.parameters)
+        index["terms"] = list(dict.fromkeys([*index["terms"], *step.losses]))
+        index["parameters"] = list(dict.fromkeys([*index["parameters"], *step.parameters]))
         buffer = io.BytesIO()
         np.savez_compressed(buffer, index=np.array(json.dumps(index)), **histograms)
         atomic.write(self.path, buffer.getvalue())

@@ -1,8 +1,10 @@
 """Phases laid end to end: which one a step belongs to, and which parameters it trains."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import nn
@@ -76,3 +78,23 @@ def trained(model: nn.Module, stretch: Stretch) -> dict[str, nn.Parameter]:
             f"there are {names}"
         )
     return chosen
+
+
+def hand_over(settings: Mapping[str, Any], parts: Iterable[Any], phase: str) -> None:
+    """Give a phase's settings to the parts whose `configure(key=…)` names them.
+
+    Raises:
+        UserError: a setting that no part takes.
+    """
+    taken: set[str] = set()
+    for part in parts:
+        if hasattr(part, "configure"):
+            known = inspect.signature(part.configure).parameters
+            own = {key: value for key, value in settings.items() if key in known}
+            part.configure(**own)
+            taken |= own.keys()
+    left = [key for key in settings if key not in taken]
+    if left:
+        raise UserError(
+            f"phases.{phase}.settings: neither the objective nor the data takes {', '.join(left)}"
+        )

@@ -50,14 +50,18 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("devices", "nodes", "threads", "save_every", "validate_every", "log_every"):
             if getattr(self, name) < 1:
-                raise UserError(f"trainer: expected {name} >= 1, got {getattr(self, name)}")
+                raise UserError(f"expected {name} >= 1, got {getattr(self, name)}")
+        if self.accelerator not in ("cpu", "gpu", "auto"):
+            raise UserError(
+                f"expected accelerator to be cpu, gpu or auto, got {self.accelerator!r}"
+            )
         if self.strategy not in ("auto", "ddp"):
             raise UserError(
-                f"trainer: expected strategy to be auto or ddp, got {self.strategy!r}; "
+                f"expected strategy to be auto or ddp, got {self.strategy!r}; "
                 "gradients are averaged here, so every rank holds all parameters"
             )
         if self.accelerator == "gpu" and not torch.cuda.is_available():
-            raise UserError("trainer: expected a GPU, none is visible; use trainer=cpu")
+            raise UserError("expected a GPU, none is visible; use trainer=cpu")
 
 
 @dataclass(frozen=True)

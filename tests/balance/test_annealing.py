@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from sciml.balance.fixed import Fixed
 from sciml.balance.gradients import Annealing
 from sciml.contracts import UserError
 from sciml.training.step import Step
@@ -120,3 +121,9 @@ def test_arguments_are_checked(arguments, message):
 def test_an_unknown_numerator_is_named_with_the_nearest_term():
     with pytest.raises(UserError, match="did you mean 'residual'"):
         Annealing(numerator="residuals")(step_of(TwoParameters()))
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_fixed_weights_are_finite_and_not_negative(value):
+    with pytest.raises(UserError, match="finite weights >= 0, got walls="):
+        Fixed({"walls": value})

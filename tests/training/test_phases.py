@@ -3,11 +3,12 @@
 import csv
 from functools import partial
 
+import pytest
 import torch
 from torch import nn
 
 from sciml.balance.fixed import Fixed
-from sciml.contracts import Phase, System
+from sciml.contracts import Phase, System, UserError
 from sciml.training import checkpoint
 from sciml.training.run import Settings, train
 from tests.training.sine import Abscissae, SineData, SineMetric, SineObjective, sine_system
@@ -150,3 +151,9 @@ def test_logged_steps_have_cosines_and_logging_changes_no_bit(tmp_path):
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [1, 5, 10, 15, 20]
     assert all(-1 <= float(row["cosine/residual~walls"]) <= 1 for row in rows)
+
+
+def test_a_setting_that_nobody_takes_is_refused(tmp_path):
+    phases = {"one": Phase(steps=1, optimizer=descent, settings={"reach": 1.0})}
+    with pytest.raises(UserError, match="phases.one.settings: neither .* takes reach"):
+        train(system(), Fixed(), phases, Settings(), tmp_path)

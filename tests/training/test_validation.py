@@ -91,6 +91,7 @@ def test_one_live_line_on_a_terminal(monkeypatch):
         ({"save_every": 0}, "save_every >= 1"),
         ({"validate_every": -1}, "validate_every >= 1"),
         ({"log_every": 0}, "log_every >= 1"),
+        ({"accelerator": "gpuu"}, "cpu, gpu or auto, got 'gpuu'"),
         ({"strategy": "fsdp"}, "auto or ddp, got 'fsdp'"),
     ],
 )
