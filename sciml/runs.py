@@ -6,24 +6,20 @@ Opening a folder that already holds the same run goes on with it; one that holds
 import json
 import math
 import os
-import platform
 import re
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sciml import atomic
 from sciml.contracts import UserError
+from sciml.provenance import describe
 
 ROOT = "runs"
 #: Set by the first process of a run, so that the processes it starts find its folder.
 VARIABLE = "SCIML_RUN"
 
-_PACKAGES = ("sciml-suite", "torch", "numpy", "scipy", "pytorch-lightning", "deepxde", "xarray")
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 _ABSENT = "(absent)"
 
@@ -60,7 +56,7 @@ def open_run(path: str | Path | None, config: Mapping[str, Any], command: Sequen
     earlier = load_config(folder) if (folder / "config.yaml").exists() else None
     if earlier is not None:
         refuse_other(folder, config, earlier)
-    facts = _provenance(config, command)
+    facts = describe(config, command)
     first = provenance(folder)
     if first:
         first.setdefault("continued", []).append(facts)
@@ -243,66 +239,3 @@ def find_runs(root: str | Path = ROOT) -> Iterator[Path]:
     for file in sorted(Path(root).glob("**/config.yaml")):
         if (file.parent / "provenance.json").is_file():
             yield file.parent
-
-
-def _provenance(config: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:
-    return {
-        "command": shlex.join(command),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seed": config.get("seed"),
-        "versions": {"python": platform.python_version(), **_versions()},
-        "git": git_state(Path(__file__).resolve().parent),
-        "host": _host(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit, and whether files differ from it; None outside a checkout or without git."""
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain", "-uno"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-    return done.stdout.strip()
-
-
-def _host() -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "name": platform.node(),
-        "system": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "cores_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-    }
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        facts["accelerators"] = [
-            torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())
-        ]
-    return facts
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sciml import runs
+from sciml import provenance, runs
 from sciml.contracts import UserError
 
 COMMAND = ["sciml", "run", "toy/default", "seed=1"]
@@ -182,4 +182,4 @@ def test_flat() -> None:
 
 
 def test_git_state_outside_a_checkout_is_none(tmp_path: Path) -> None:
-    assert runs.git_state(tmp_path) is None
+    assert provenance.git_state(tmp_path) is None
