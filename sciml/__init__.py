@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciml.compose import run
+    from sciml.contracts import Diverged, UserError
     from sciml.export import load as load_surrogate
 
-__all__ = ["load_surrogate", "run"]
+__all__ = ["Diverged", "UserError", "load_surrogate", "run"]
 
-_HOMES = {"run": ("sciml.compose", "run"), "load_surrogate": ("sciml.export", "load")}
+_HOMES = {
+    "run": ("sciml.compose", "run"),
+    "load_surrogate": ("sciml.export", "load"),
+    "UserError": ("sciml.contracts", "UserError"),
+    "Diverged": ("sciml.contracts", "Diverged"),
+}
 
 
 def __getattr__(name: str) -> Any:

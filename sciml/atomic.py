@@ -56,6 +56,29 @@ def keep_as(target: Path, previous: Path) -> None:
     os.replace(link, previous)
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; the operating system lets go of it however the process ends.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    import fcntl
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(
+            f"{folder} is being trained by another process; wait for it, or choose another run_dir"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{folder} could not be written: {reason(error)}") from error
+    with file:
+        yield
+
+
 def remove_stale(folder: Path) -> None:
     """Delete what a killed process left half-written in `folder`."""
     for path in folder.glob(".*.part"):

@@ -102,6 +102,18 @@ class History(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, module: Fit) -> None:
         self.flush()
 
+    def growth(self) -> str:
+        """A warning where the sum of the terms ended above where it began; else nothing."""
+        if len(self.rows) < 2:
+            return ""
+        first, last = (
+            sum(float(value) for name, value in self.rows[step].items() if name.startswith("loss/"))
+            for step in (min(self.rows), max(self.rows))
+        )
+        if not last > first:
+            return ""
+        return f"warning: the loss grew from {first:.3g} to {last:.3g}; try a lower optimizer.lr"
+
     def flush(self) -> None:
         """Write the whole table (on one rank): a few hundred rows, so cheap; never half-written."""
         if not self.writes or not self.rows:

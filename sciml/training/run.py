@@ -1,8 +1,10 @@
 """One training run in a run folder: resume, train, hand the weights over; or restore them."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -101,17 +103,35 @@ def train(
         start = content["global_step"]
     history = History(run / "history.csv", settings.log_every)
     trainer = make_trainer(fit, settings, run, history)
+    if trainer.is_global_zero:
+        say(going_on(start, fit.steps))
     try:
-        trainer.fit(fit, ckpt_path=found, weights_only=True)
+        with atomic.held(run) if trainer.is_global_zero else nullcontext():
+            trainer.fit(fit, ckpt_path=found, weights_only=True)
     except Diverged as error:
         kept = checkpoint.newest(folder)
         where = (
             f"the last good checkpoint is {kept}" if kept else "no checkpoint had been saved yet"
         )
         raise Diverged(f"{error}; {where}") from error
+    if trainer.is_global_zero:
+        say(history.growth())
     return Outcome(
         fit.evaluated.eval(), trainer.global_step, history.clock.cpu_s, history.clock.wall_s, start
     )
+
+
+def going_on(start: int, steps: int) -> str:
+    """What a run that is started again is told; nothing at a first start."""
+    if start >= steps:
+        return f"already finished after {steps} steps: nothing is trained"
+    return f"going on from step {start} of {steps}" if start else ""
+
+
+def say(text: str) -> None:
+    """A line to the user, beside the progress."""
+    if text:
+        print(text, file=sys.stderr)
 
 
 def make_trainer(fit: Fit, settings: Settings, run: Path, history: History) -> pl.Trainer:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sciml import atomic
 from sciml.balance.fixed import Fixed
 from sciml.balance.gradients import Annealing
 from sciml.contracts import Diverged, Phase, UserError
@@ -206,3 +207,23 @@ def test_the_model_is_restored_whatever_the_balancer_was(tmp_path):
     restored = restore(sine_system(), Fixed(), phases(10), tmp_path)
     assert torch.equal(weights(restored), weights(model))
     assert not restored.training
+
+
+def test_a_folder_that_is_being_trained_is_refused(tmp_path):
+    with atomic.held(tmp_path), pytest.raises(UserError, match="by another process"):
+        run(tmp_path)
+    run(tmp_path)
+
+
+def test_a_run_started_again_says_where_it_goes_on(tmp_path, capsys):
+    run(tmp_path, 20)
+    run(tmp_path, 30)
+    assert "going on from step 20 of 30" in capsys.readouterr().err
+    run(tmp_path, 30)
+    assert "already finished after 30 steps" in capsys.readouterr().err
+
+
+def test_a_loss_that_grew_is_told(tmp_path, capsys):
+    fast = {"sgd": Phase(steps=6, optimizer=partial(torch.optim.SGD, lr=1.5))}
+    train(sine_system(), Fixed(), fast, SETTINGS, tmp_path)
+    assert "warning: the loss grew from" in capsys.readouterr().err
