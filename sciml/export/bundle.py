@@ -168,10 +168,11 @@ def _versions() -> dict[str, str]:
 def _write_weights(part: Path, module: nn.Module) -> None:
     if importlib.util.find_spec("safetensors") is None:
         return
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
+    # `save_file` goes through a temporary file of mode 0600; written here, the umask holds
     state = {name: value.clone().contiguous() for name, value in module.state_dict().items()}
-    save_file(state, part / "weights.safetensors")
+    (part / "weights.safetensors").write_bytes(save(state))
 
 
 def _entry(path: Path) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from sciml.pinn.points import Collocation, Points
 from sciml.pinn.problem import TRUTH, Problem
 from sciml.pinn.regions import Interior
 
+#: CF's attribute `axis` of a coordinate.
+AXES = {"x": "X", "y": "Y", "z": "Z", "t": "T"}
+
 #: Points per evaluation of the network, which bounds the memory of third derivatives.
 CHUNK = 4096
 
@@ -166,7 +169,8 @@ def as_dataset(
         name: (
             name,
             axis,
-            {"units": units(name), "long_name": problem.long_names.get(name, name)},
+            {"units": units(name), "long_name": problem.long_names.get(name, name)}
+            | ({"axis": AXES[name]} if name in AXES else {}),
         )
         for name, axis in zip(coordinates, grid.axes, strict=True)
     }

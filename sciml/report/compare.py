@@ -10,7 +10,9 @@ from pathlib import Path
 
 import matplotlib
 from cycler import cycler
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from sciml import atomic
 from sciml.contracts import UserError
@@ -91,13 +93,39 @@ def curve(name: str, rows: list[dict[str, str]], metric: str) -> Curve:
 def _draw(sheet: Figure, curves: list[Curve], metric: str) -> None:
     axes = sheet.subplots()
     for i, line in enumerate(curves):
-        style = {"color": f"C{i % 8}", "linestyle": ("-", "--", ":")[i // 8 % 3]}
-        shown = f"{line.name}  ({line.errors[-1]:.2g} in {line.seconds[-1]:,.0f} s)"
-        axes.plot(line.seconds, line.errors, label=shown, **style)
-        axes.plot(line.seconds[-1:], line.errors[-1:], "o", markersize=5, color=style["color"])
+        axes.plot(
+            line.seconds,
+            line.errors,
+            color=f"C{i % 8}",
+            linestyle=("-", "--", ":")[i // 8 % 3],
+            label=ending(line),
+            marker="o",
+            markersize=5,
+            markevery=[len(line.seconds) - 1],
+        )
     axes.set(xscale="log", yscale="log", xlabel="CPU-seconds", ylabel=metric)
+    for axis in (axes.xaxis, axes.yaxis):
+        number_plainly(axis)
     axes.set_title(f"{metric} against processor time")
     sheet.legend(loc="outside lower center", ncols=1)
+
+
+def ending(line: Curve) -> str:
+    """`name  (0.0123 in 4.5 s)`: the last error and when it was reached."""
+    seconds = line.seconds[-1]
+    return f"{line.name}  ({line.errors[-1]:.3g} in {seconds:,.{1 if seconds < 9.95 else 0}f} s)"
+
+
+def number_plainly(axis: Axis) -> None:
+    """Label a log axis with plain numbers where it spans less than two powers of ten."""
+    low, high = axis.get_view_interval()
+    if high >= 100 * low:
+        axis.set_minor_formatter(NullFormatter())
+        return
+    wide = high > 5 * low
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
 
 
 def _metrics(rows: list[dict[str, str]]) -> list[str]:

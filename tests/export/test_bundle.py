@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,16 @@ def test_weights_are_those_of_the_model(bundle: Path) -> None:
     weights = load_file(bundle / "weights.safetensors")
     for name, value in Wave().double().state_dict().items():
         assert np.array_equal(weights[name], value.numpy())
+
+
+def test_every_file_has_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        export(make_surrogate(), {}, tmp_path / "wave", FORMATS)
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "wave").iterdir()}
+    assert modes == dict.fromkeys(modes, "0o640")
 
 
 def test_nothing_in_the_bundle_is_pickled(bundle: Path) -> None:

@@ -192,8 +192,8 @@ def test_the_dataset_of_a_line_in_time():
     assert dataset.u.attrs == {"units": "K", "long_name": "temperature"}
     assert dataset.u_exact.attrs == {"units": "K", "long_name": "exact temperature"}
     assert dataset.u_error.attrs == {"units": "K", "long_name": "error of temperature"}
-    assert dataset.x.attrs == {"units": "m", "long_name": "x"}
-    assert dataset.t.attrs == {"units": "s", "long_name": "time"}
+    assert dataset.x.attrs == {"units": "m", "long_name": "x", "axis": "X"}
+    assert dataset.t.attrs == {"units": "s", "long_name": "time", "axis": "T"}
     assert dataset.x.values.tolist() == [0, 0.5, 1]
     assert dataset.t.values.tolist() == [0, 0.5, 1, 1.5, 2]
     assert np.array_equal(dataset.u_exact, 1 + np.outer(dataset.t, dataset.x))

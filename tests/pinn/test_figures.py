@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray
+from matplotlib.figure import Figure
 from oracles import run_folders
 
 from sciml.contracts import UserError
 from sciml.pinn.figures import Figures, fields, gradients, history
-from sciml.pinn.figures.sheet import style, times_ten
+from sciml.pinn.figures.sheet import quantity, style, times_ten
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -158,6 +159,22 @@ def test_signed_fields_are_centred_and_others_not() -> None:
 )
 def test_powers_of_ten(value: float, text: str) -> None:
     assert times_ten(value) == text
+
+
+@pytest.mark.parametrize(
+    ("attrs", "text"), [({"units": "s"}, "0.333 s"), ({"units": "1"}, "0.333"), ({}, "0.333")]
+)
+def test_a_value_carries_its_unit(attrs: dict[str, str], text: str) -> None:
+    assert quantity(xarray.DataArray(1 / 3, attrs=attrs)) == text
+
+
+def test_short_axes_of_gradients_label_powers_of_ten_alone(tmp_path: Path) -> None:
+    edges = np.linspace(-1, 1, 102)
+    even = {"edges_end_w": edges, "counts_end_r_w": np.full(101, 4)}
+    axes = Figure().subplots()
+    gradients._draw_panel(axes, even, "end", "w", ["r"])
+    axes.figure.draw_without_rendering()
+    assert not any(label.get_text() for label in axes.yaxis.get_ticklabels(minor=True))
 
 
 def test_drawing_leaves_the_users_style_alone(tmp_path: Path) -> None:

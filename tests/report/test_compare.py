@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import pytest
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from oracles import run_folders
 
 from sciml import tables
@@ -52,6 +55,30 @@ def test_a_figure_is_written_in_the_form_of_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="could not be written"):
         compare.figure([a], tmp_path / "file/c.png")
+
+
+def test_the_legend_tells_close_values_apart() -> None:
+    assert compare.ending(compare.Curve("a", [0.5, 1.04], [0.5, 0.2781])) == "a  (0.278 in 1.0 s)"
+    assert compare.ending(compare.Curve("b", [0.5, 1.31], [0.5, 0.2832])) == "b  (0.283 in 1.3 s)"
+    assert compare.ending(compare.Curve("c", [4321.4], [0.02])) == "c  (0.02 in 4,321 s)"
+    assert compare.ending(compare.Curve("d", [9.97], [0.02])) == "d  (0.02 in 10 s)"
+
+
+@pytest.mark.parametrize("errors", [(0.3, 0.28), (0.9, 0.11), (0.97, 0.015)])
+def test_numbers_are_plain_on_a_short_axis(errors: tuple[float, float]) -> None:
+    sheet = Figure()
+    compare._draw(sheet, [compare.Curve("a", [0.5, 1.3], list(errors))], "rel_l2/u")
+    sheet.draw_without_rendering()
+    for axis in (sheet.axes[0].xaxis, sheet.axes[0].yaxis):
+        low, high = axis.get_view_interval()
+        ticks = axis.get_ticklabels(which="both")
+        shown = [t.get_text() for t in ticks if t.get_text() and _inside(t, axis, low, high)]
+        assert len(shown) >= 2
+        assert all(float(text) > 0 for text in shown)
+
+
+def _inside(tick: Text, axis: Axis, low: float, high: float) -> bool:
+    return low <= tick.get_position()[axis.axis_name == "y"] <= high
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm, Normalize
 
-from sciml.pinn.figures.sheet import colour_bar, label, lines, sheet, times_ten
+from sciml.pinn.figures.sheet import colour_bar, label, lines, quantity, sheet, times_ten
 
 TRUTHS = {"exact": "exact solution", "reference": "reference"}
 Drawn = list[tuple[Path, str]]
@@ -202,10 +202,10 @@ def _draw_snapshots(data: xarray.Dataset, names: list[str], run: Path) -> tuple[
                 _draw_snapshot(axes, data, name, index)
             row[0].set_ylabel(label(data[name]))
         grid[0, 0].legend(loc="best")
-    first, last = float(times[chosen[0]]), float(times[chosen[-1]])
+    first, last = float(times[chosen[0]]), quantity(data["t"][chosen[-1]])
     worst = ", ".join(filter(None, (_worst_snapshot(data, name) for name in names)))
     ending = f"; the error is largest {worst}" if worst else ""
-    return path, f"Profiles at four times from t = {first:.3g} to {last:.3g}{ending}."
+    return path, f"Profiles at four times from t = {first:.3g} to {last}{ending}."
 
 
 def _draw_snapshot(axes: Axes, data: xarray.Dataset, name: str, index: int) -> None:
@@ -214,7 +214,7 @@ def _draw_snapshot(axes: Axes, data: xarray.Dataset, name: str, index: int) -> N
     along = profile[profile.dims[0]]
     exact = known and (along, known[0].isel(t=index))
     lines(axes, (along, profile), exact, known[1] if known else "")
-    axes.set(title=f"t = {float(profile['t']):.3g}", xlabel=label(along))
+    axes.set(title=f"t = {quantity(profile['t'])}", xlabel=label(along))
 
 
 def _worst_snapshot(data: xarray.Dataset, name: str) -> str:
@@ -222,5 +222,5 @@ def _worst_snapshot(data: xarray.Dataset, name: str) -> str:
     if known is None:
         return ""
     error = np.sqrt(((plane(data, name) - known[0]) ** 2).mean(dim=known[0].dims[1]))
-    at = float(error["t"][int(np.nanargmax(error.values))])
-    return f"for {name} at t = {at:.3g} (root mean square {times_ten(float(error.max()))})"
+    at = quantity(error["t"][int(np.nanargmax(error.values))])
+    return f"for {name} at t = {at} (root mean square {times_ten(float(error.max()))})"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from sciml.pinn.figures.fields import Drawn
 from sciml.pinn.figures.sheet import sheet, times_ten
@@ -39,7 +40,7 @@ def draw(path: Path, run: Path) -> Drawn:
         for axes, parameter in zip(grid[0], shown, strict=True):
             axes.set_title(title(parameter))
         for axes in grid[-1]:
-            axes.set_xlabel("gradient")
+            axes.set_xlabel("weighted gradient")
         legends = [axes.get_legend_handles_labels() for axes in grid.flat]
         handles, labels = max(legends, key=lambda legend: len(legend[1]))
         figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)))
@@ -106,6 +107,7 @@ def _draw_panel(
         seen = np.where(values > floor, values, np.nan)
         axes.plot(middle, seen, color=f"C{i % 8}", label=term, linewidth=1.3)
     axes.set_yscale("log")
+    axes.yaxis.set_minor_formatter(NullFormatter())  # else a short axis labels 6 × 10⁻¹ and so on
     axes.set_ylim(bottom=floor)
     axes.set_xlim(edges[0], edges[-1])
     axes.ticklabel_format(axis="x", style="sci", scilimits=(-2, 2))

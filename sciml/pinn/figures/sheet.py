@@ -45,6 +45,13 @@ def label(array: Any) -> str:
     return str(array.name) if units in ("", "1") else f"{array.name} ({units})"
 
 
+def quantity(array: Any) -> str:
+    """The value of a scalar with its unit, `0.5 s`."""
+    units = array.attrs.get("units", "1")
+    value = f"{float(array):.3g}"
+    return value if units in ("", "1") else f"{value} {units}"
+
+
 def colour_bar(axes: Axes, mappable: Any) -> None:
     """A colour bar exactly as tall as its map."""
     bar = axes.figure.colorbar(mappable, cax=axes.inset_axes((1.03, 0, 0.045, 1)))
