@@ -178,6 +178,19 @@ def _origin(path: str, raw: Mapping[str, Any]) -> str:
     return _origin(match.group(1), raw) if match else path
 
 
+def referred(path: str, raw: Any) -> str:
+    """Where a key's value is really set: `system.problem.C` within `problem: ${problem}`."""
+    value, parts = raw, path.split(".")
+    for depth, part in enumerate(parts):
+        if not isinstance(value, Mapping) or part not in value:
+            return path
+        value = value[part]
+        match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+        if match:
+            return referred(".".join([match.group(1), *parts[depth + 1 :]]), raw)
+    return path
+
+
 def accepts(annotation: ast.expr | None, value: Any) -> bool:
     """Whether a plain value can be what the annotation says; the unknown is let through."""
     if annotation is None or (isinstance(value, Mapping) and "_target_" in value):

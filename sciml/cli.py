@@ -32,10 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        from sciml.diagnosis import mistake, one_line
+        from sciml.diagnosis import TRACEBACK, in_case, mistake, one_line
 
-        ours = mistake(error)
-        if ours is None:
+        ours = mistake(error) or in_case(error)
+        if ours is None or os.environ.get(TRACEBACK):
             raise
         print(f"sciml: {one_line(ours)}", file=sys.stderr)
         return int(getattr(ours, "exit_code", 1))
@@ -139,6 +139,10 @@ def _split(command: str, words: Sequence[str]) -> argparse.Namespace:
     if not cases:
         raise UserError(f"{command}: expected the name of a case, got none; see 'sciml list cases'")
     if len(cases) > 1:
+        if any(word.startswith("=") or word.endswith("=") for word in overrides):
+            raise UserError(
+                f"{command}: expected key=value with no spaces around =, got '{' '.join(plain)}'"
+            )
         raise UserError(
             f"{command}: expected one case and key=value …, got '{cases[0]}' and '{cases[1]}'; "
             "several cases are written A,B with -m"
@@ -146,6 +150,8 @@ def _split(command: str, words: Sequence[str]) -> argparse.Namespace:
     names = [catalogue.find_case(name).name for name in cases[0].split(",")]
     if len(names) > 1 and not {"-m", "--multirun"} & set(flags):
         raise UserError(f"{command}: several cases need -m, got {cases[0]}")
+    if {"-m", "--multirun"} & set(flags) and {"-c", "--cfg"} & set(flags):
+        raise UserError("run: expected either -m or --cfg, got both; leave one out")
     return argparse.Namespace(cases=names, overrides=overrides, flags=flags)
 
 
@@ -163,10 +169,9 @@ def _list(options: argparse.Namespace) -> None:
     kind = options.kind or "cases"
     kind = kind if kind in listed else catalogue.plural(kind)
     if kind == "runs":
-        from sciml.runs import find_runs
+        from sciml.tables import overview
 
-        for folder in find_runs():
-            print(folder)
+        print(overview())
         return
     if kind not in listed:
         names = [*listed, "runs"]

@@ -44,6 +44,9 @@ def main(cases: Sequence[str], overrides: Sequence[str], flags: Sequence[str] = 
     raised: list[Exception] = []
     task = _task if sweeping else _catching(raised)
     entry = hydra.main(str(catalogue.home() / "conf"), _CONFIG, _VERSION_BASE)(task)
+    overrides = diagnosis.freed(overrides)
+    for case in cases:
+        overrides = _prepared(case, overrides)
     if len(cases) > 1:
         overrides = _over_several(cases, overrides)
     arguments = [*flags, *_arguments(",".join(cases), overrides)]
@@ -56,13 +59,41 @@ def main(cases: Sequence[str], overrides: Sequence[str], flags: Sequence[str] = 
 def _over_several(cases: Sequence[str], overrides: Sequence[str]) -> list[str]:
     """Overrides for a sweep over cases.
 
-    Hydra first composes without any case, and there a case's own keys do not exist: so they are
-    checked here, case by case, and then set by force.
+    Hydra first composes without any case, and there a case's own keys and groups do not exist: so
+    the keys are checked here, case by case, and then set by force; a choice becomes a sweep over
+    this one choice, which Hydra hands to the jobs only.
     """
     choices = [o.split(",")[0] for o in overrides if diagnosis.is_choice(o)]
     for case in cases:
         diagnosis.check_keys(_plain(compose(case, choices))[1], overrides)
-    return [o if diagnosis.is_choice(o) or o[0] in "+~" else f"++{o}" for o in overrides]
+    return [_for_jobs(override) for override in overrides]
+
+
+def _for_jobs(override: str) -> str:
+    if override[0] in "+~" or diagnosis.key_of(override).startswith("hydra"):
+        return override
+    if not diagnosis.is_choice(override):
+        return f"++{override}"
+    key, _, value = override.partition("=")
+    return f"{key}=choice({value})" if diagnosis.is_name(value) else override
+
+
+def _prepared(case: str, overrides: Sequence[str]) -> Sequence[str]:
+    """The overrides with `++` for new keys of an empty mapping, against Hydra's struct mode.
+
+    Refuses `system.seed=5` where the configuration has `system.seed: ${seed}`.
+    """
+    inner = [o for o in overrides if diagnosis.may_be_reference(o)]
+    if not inner:
+        return overrides
+    choices = [o.split(",")[0] for o in overrides if diagnosis.is_choice(o)]
+    try:
+        config = compose(case, choices)
+    except (UserError, HydraException):
+        return overrides  # said better where all overrides are composed
+    raw = OmegaConf.to_container(config, resolve=False)
+    diagnosis.check_references(raw, inner)
+    return [f"++{o}" if o in inner and diagnosis.is_new(o, raw) else o for o in overrides]
 
 
 def run(case: str, *overrides: str) -> Result:
@@ -76,6 +107,7 @@ def run(case: str, *overrides: str) -> Result:
     """
     _see_cases()
     name = catalogue.find_case(case).name
+    overrides = tuple(_prepared(name, overrides))
     return execute(compose(name, overrides), name, ["sciml", "run", name, *overrides])
 
 
@@ -117,6 +149,7 @@ def compose(case: str, overrides: Sequence[str]) -> DictConfig:
 def show(case: str, overrides: Sequence[str]) -> str:
     """The configuration as YAML, with the file that each value came from as a comment."""
     _see_cases()
+    overrides = _prepared(case, overrides)
     with _initialized(), _translated(case, overrides):
         arguments = _arguments(case, overrides)
         config = hydra.compose(_CONFIG, arguments)
@@ -273,6 +306,7 @@ def _see_cases() -> None:
 def _arguments(case: str, overrides: Sequence[str]) -> list[str]:
     """Hydra's overrides for a case: it is a choice of the group `cases` in the search path."""
     diagnosis.check_form(overrides)
+    overrides = diagnosis.freed(overrides)
     others = catalogue.conf_folders()[1:]
     folders = [*others, *catalogue.roots()]
     paths = ",".join("'file://" + str(f).replace("'", "\\'") + "'" for f in folders)
@@ -310,6 +344,9 @@ def _translated(case: str, overrides: Sequence[str]) -> Iterator[None]:
 
 def _explained(error: Exception, case: str, overrides: Sequence[str]) -> UserError:
     diagnosis.check_choices(overrides)
+    ambiguous = diagnosis.sweep_without_m(error)
+    if ambiguous:
+        return ambiguous
     GlobalHydra.instance().clear()
     with _initialized():
         choices = [o for o in overrides if diagnosis.is_choice(o)]

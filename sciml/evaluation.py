@@ -80,6 +80,9 @@ def export(
 
     if parts.system.surrogate is None:
         raise UserError(f"export: {parts.case} has no surrogate that could be carried away")
+    left = unfinished(parts, run)
+    if left and not force:
+        raise UserError(f"export: {run} is {left}; finish it with the same command, or --force")
     made = {k: v for k, v in runs.provenance(run).items() if k not in ("host", "continued")}
     metadata = {"case": parts.case, "metrics": runs.read_metrics(run), **made}
     document = write(parts.system.surrogate(model), metadata, target, formats, force)
@@ -93,7 +96,20 @@ def evaluate_again(parts: Parts, run: Path) -> dict[str, Any]:
     from sciml.training.run import restore
 
     model = restore(parts.system, parts.balancer, parts.phases, run)
+    left = unfinished(parts, run)
+    if left:
+        print(left)
     return finish(parts, model, run, recorded_costs(run)).metrics
+
+
+def unfinished(parts: Parts, run: Path) -> str:
+    """`unfinished: 100 of 400 steps`, by the newest checkpoint; empty for a finished run."""
+    from sciml.training import checkpoint
+
+    newest = checkpoint.newest(run / "checkpoints")
+    planned = sum(phase.steps for phase in parts.phases.values())
+    done = planned if newest is None else checkpoint.load(newest)["global_step"]
+    return f"unfinished: {done} of {planned} steps" if done < planned else ""
 
 
 def recorded_costs(run: Path) -> dict[str, Any]:

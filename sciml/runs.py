@@ -3,11 +3,13 @@
 Opening a folder that already holds the same run goes on with it; one that holds another is refused.
 """
 
+import csv
 import json
 import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -232,6 +234,64 @@ def provenance(run: str | Path) -> dict[str, Any]:
     """`provenance.json` of a run folder; empty where there is none."""
     file = Path(run) / "provenance.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+@dataclass(frozen=True)
+class State:
+    """What a glance at a run folder tells; None where its files do not say."""
+
+    case: str | None
+    done: int
+    planned: int | None
+    error: float | None
+
+    @property
+    def finished(self) -> bool:
+        return self.planned is not None and self.done >= self.planned
+
+
+def state(run: Path) -> State:
+    """Case, steps and first relative error, read as text and JSON: no YAML is loaded for a list."""
+    text = (run / "config.yaml").read_text(encoding="utf-8", errors="replace")
+    case = re.search(r"^case: (\S+)$", text, re.MULTILINE)
+    metrics = _metrics_or_none(run)
+    steps = metrics.get("steps")
+    errors = [value for name, value in metrics.items() if name.startswith("rel_l2")]
+    return State(
+        case.group(1) if case else None,
+        max(int(steps or 0), _last_step(run / "history.csv")),
+        _planned(text),
+        errors[0] if errors and _is_number(errors[0]) else None,
+    )
+
+
+def _metrics_or_none(run: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _last_step(history: Path) -> int:
+    """The last step in `history.csv`; 0 where there is none."""
+    if not history.is_file():
+        return 0
+    with history.open(newline="", encoding="utf-8", errors="replace") as lines:
+        steps = [row.get("step") or "" for row in csv.DictReader(lines)]
+    return max((int(step) for step in steps if step.isdigit()), default=0)
+
+
+def _planned(text: str) -> int | None:
+    """The sum of `phases.*.steps` in a `config.yaml` as `open_run` writes it."""
+    phases = re.search(r"^phases:\n((?:[ ].*\n?)+)", text, re.MULTILINE)
+    found = re.findall(r"^ {4}steps: (\S+)$", phases.group(1) if phases else "", re.MULTILINE)
+    values = []
+    for value in found:
+        name = _REFERENCE.fullmatch(value)
+        top = re.search(rf"^{name.group(1)}: (\S+)$", text, re.MULTILINE) if name else None
+        values.append(top.group(1) if top else value)
+    return sum(map(int, values)) if values and all(v.isdigit() for v in values) else None
 
 
 def find_runs(root: str | Path = ROOT) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """What the commands print: configurations, ours beside published, runs side by side."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,33 +55,69 @@ def comparison(folders: Sequence[Path]) -> str:
     """One row for each run: its folder, where its configuration differs, its metrics and costs."""
     metrics = [runs.read_metrics(folder) for folder in folders]
     differing = differences([runs.load_config(folder) for folder in folders])
-    names = [name for name in metrics[0] if all(name in other for other in metrics)]
+    names = list(dict.fromkeys(name for own in metrics for name in own))
     judged = [n for n in names if "/" in n and not n.startswith("held_out")] or ["held_out"]
     columns = [name for name in (*judged, *_COSTS) if name in names]
-    rows = [["run", *differing, *columns]]
+    rows: list[list[Any]] = [["run", *columns, *differing]]
     for i, folder in enumerate(folders):
         own = [_short(values[i]) for values in differing.values()]
-        rows.append([str(folder), *own, *(metrics[i][name] for name in columns)])
+        rows.append([str(folder), *(metrics[i].get(name) for name in columns), *own])
     return table(rows)
 
 
+def overview() -> str:
+    """One row for each run under `./runs`: what it is of, how far it has come, its error."""
+    rows: list[Sequence[Any]] = [("run", "case", "steps", "rel_l2", "state")]
+    for folder in runs.find_runs():
+        seen = runs.state(folder)
+        planned = "?" if seen.planned is None else seen.planned
+        steps = str(seen.done) if seen.finished else f"{seen.done} of {planned}"
+        word = "finished" if seen.finished else "unfinished"
+        rows.append((folder, seen.case, steps, seen.error, word))
+    return table(rows) if len(rows) > 1 else f"no runs under ./{runs.ROOT}"
+
+
 def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Key → its value in each configuration, for the keys in which they differ."""
+    """Key → its value in each configuration, for the keys in which they differ.
+
+    A node whose `_target_` differs is one column; of its keys only those in which runs with the
+    same `_target_` differ too.
+    """
     flats = [runs.flat(config) for config in configs]
     keys = dict.fromkeys(key for flat in flats for key in flat)
     found = {key: [flat.get(key) for flat in flats] for key in keys}
-    return {
+    found = {
         key: values
         for key, values in found.items()
         if any(value != values[0] for value in values)
         and key not in _NEVER
         and not key.startswith(("published", "trainer."))
+        and not key.endswith("._partial_")
     }
+    groups = {
+        key.removesuffix("._target_"): found[key] for key in found if key.endswith("._target_")
+    }
+    return {
+        key.removesuffix("._target_"): values
+        for key, values in found.items()
+        if key.endswith("._target_") or not _follows(key, values, groups)
+    }
+
+
+def _follows(key: str, values: list[Any], groups: Mapping[str, list[Any]]) -> bool:
+    """Whether a key's values differ only because a node around it has another `_target_`."""
+    for group, targets in groups.items():
+        if key.startswith(f"{group}.") or key == group:
+            pairs = {
+                str(t): [v for v, o in zip(values, targets, strict=True) if o == t] for t in targets
+            }
+            return all(value == same[0] for same in pairs.values() for value in same)
+    return False
 
 
 def _short(value: Any) -> Any:
     """An import path by its last name."""
-    path = isinstance(value, str) and value.startswith(("sciml", "torch")) and "." in value
+    path = isinstance(value, str) and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value)
     return value.rsplit(".", 1)[-1] if path else value
 
 

@@ -29,7 +29,9 @@ def answer(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, s
     return code, said.out, said.err
 
 
-@pytest.mark.parametrize("command", ["['--help']", "['list']", "['list', 'balancers']", "['rnu']"])
+@pytest.mark.parametrize(
+    "command", ["['--help']", "['list']", "['list', 'runs']", "['list', 'balancers']", "['rnu']"]
+)
 def test_standard_library_only_and_under_300_ms(command: str) -> None:
     code = (
         "import sys\nfrom sciml.cli import main\n"
@@ -88,6 +90,10 @@ def test_list_takes_the_singular(kind: str, capsys: pytest.CaptureFixture[str]) 
         ("run toy/defaultt", "did you mean 'toy/default'?"),
         ("run toy long", "expected one case"),
         ("run toy,toy/long", "several cases need -m"),
+        ("run toy -m --cfg job", "expected either -m or --cfg"),
+        ("run toy seed = 1", "no spaces around ="),
+        ("run toy seed =1", "no spaces around ="),
+        ("run toy seed=0,1", "seed: .* add -m for a sweep"),
         ("run toy --mutlirun", "did you mean '--multirun'?"),
         ("run toy balancer=fixd", "did you mean 'fixed'?"),
         ("run toy balanzer=fixed", "did you mean 'balancer'?"),
@@ -140,6 +146,49 @@ def test_exit_codes_follow_the_exception(
     assert "sciml: the reason\n" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):
         fail(ZeroDivisionError("a bug"))
+
+
+CODE = """import math
+import torch
+from sciml_cases.toy import case as toy
+
+def system(points: int, seed: int):
+    {line}
+    return toy.system(points, seed)
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("toy.system(points, seed, exakt=1)", "6: TypeError: .*keyword argument 'exakt'"),
+        ("toy.system(points)", "6: TypeError: .*missing 1 required .*'seed'"),
+        ("math.pii", "6: AttributeError: .*'pii'"),
+        ("math.cos(torch.ones(3))", "6: (ValueError|RuntimeError): "),
+        ("def (", "6: SyntaxError: "),
+        ("import torhc", "6: ModuleNotFoundError: .*'torhc'; did you mean 'torch'"),
+    ],
+)
+def test_a_mistake_in_a_case_names_its_line(
+    line: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import re
+
+    name = f"bad{abs(hash(line))}"
+    folder = Path("cases") / name
+    folder.mkdir(parents=True)
+    (folder / "case.py").write_text(CODE.format(line=line))
+    (folder / "default.yaml").write_text(
+        "# @package _global_\ndefaults: [toy/default, _self_]\n"
+        f"system: {{_target_: sciml_cases.{name}.case.system}}\n"
+    )
+    code, _, err = answer("run", name, "phases.adam.steps=2", capsys=capsys)
+    assert code == 2 and err.count("\n") == 1
+    assert re.match(f"sciml: cases/{name}/case.py:{said}", err), err
+    assert "pip install" not in err and "SCIML_TRACEBACK=1" in err
+    monkeypatch.setenv("SCIML_TRACEBACK", "1")
+    with pytest.raises(Exception, match="."):
+        cli.main(["run", name, "phases.adam.steps=2"])
 
 
 def test_flags_come_first_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:

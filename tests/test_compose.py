@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sciml import catalogue, compose, runs
+from sciml import catalogue, compose, diagnosis, runs, tables
 from sciml.catalogue import SEARCH_VARIABLE
 from sciml.contracts import UserError
 
@@ -62,7 +62,7 @@ def test_a_choice_on_the_command_line_wins_over_the_case() -> None:
         ("seed.x=1", "seed.x: there are no keys within seed"),
         ("published={y: 1}", r"published: expected entries .* written \+published={y: 1}"),
         ("seed=[1,", "no viable|mismatched|expect|missing"),
-        ("seed=1,2", "Ambiguous value"),
+        ("seed=1,2", "seed: expected one value, got '1,2'; add -m for a sweep"),
     ],
 )
 def test_mistakes_in_composing(override: str, said: str) -> None:
@@ -210,6 +210,74 @@ def test_a_sweep_without_run_dir_makes_new_folders() -> None:
 def test_a_sweep_over_cases_still_knows_their_keys() -> None:
     with pytest.raises(UserError, match="phases.adam.stps: .* did you mean 'steps'?"):
         compose.main(["toy/default", "toy/long"], ["phases.adam.stps=1"], ["-m"])
+
+
+def test_a_sweep_over_cases_chooses_from_groups_that_only_they_have() -> None:
+    folder = Path("cases/drawn")
+    folder.mkdir(parents=True)
+    text = (
+        "# @package _global_\ndefaults:\n  - toy/default\n  - /derivatives: compiled\n  - _self_\n"
+    )
+    for name in ("a", "b"):
+        (folder / f"{name}.yaml").write_text(text)
+    compose.main(
+        ["drawn/a", "drawn/b"],
+        ["derivatives=autograd", "seed=0,1", "phases.adam.steps=2", "run_dir=s"],
+        ["-m"],
+    )
+    configs = [runs.load_config(f"s/{i}") for i in range(4)]
+    assert [config["case"] for config in configs] == ["drawn/a"] * 2 + ["drawn/b"] * 2
+    assert all("autograd" in str(config["derivatives"]) for config in configs)
+
+
+@pytest.mark.parametrize("sign", ["", "++"])
+def test_a_key_that_follows_another_is_set_there(sign: str) -> None:
+    said = "system.seed: .* follows seed; set seed=5 instead"
+    with pytest.raises(UserError, match=said):
+        compose.run("toy", f"{sign}system.seed=5")
+    with pytest.raises(UserError, match=said):
+        compose.main(["toy/default"], [f"{sign}system.seed=5"])
+    assert compose.show("toy/default", ["system.points=5"])
+
+
+def test_an_unfinished_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    compose.run("toy", "run_dir=runs/r", "phases.adam.steps=2")
+    file = Path("runs/r/config.yaml")
+    assert runs.state(file.parent).finished
+    file.write_text(file.read_text().replace("steps: 2\n", "steps: 40\n"))
+    assert not runs.state(file.parent).finished
+    with pytest.raises(UserError, match="unfinished: 2 of 40 steps; finish it .* or --force"):
+        compose.export("runs/r", "bundle", ["pt2"])
+    compose.evaluate("runs/r")
+    assert "unfinished: 2 of 40 steps\n" in capsys.readouterr().out
+    row = tables.overview().splitlines()[1].split()
+    assert row[:5] == ["runs/r", "toy/default", "2", "of", "40"] and row[-1] == "unfinished"
+
+
+def test_an_empty_mapping_takes_any_key() -> None:
+    folder = Path("cases/open")
+    folder.mkdir(parents=True)
+    (folder / "default.yaml").write_text(
+        "# @package _global_\ndefaults: [toy/default, _self_]\nnotes: {}\n"
+    )
+    run = compose.run("open", "phases.adam.steps=2", "notes.why=test")
+    assert runs.load_config(run.path)["notes"] == {"why": "test"}
+
+
+def test_a_missing_reference_names_its_key() -> None:
+    error = Exception("Error\nfull_key: system")
+    error.__cause__ = UserError("reference: expected a file, got a/b.npz, which does not exist; x")
+    found = diagnosis.located(error)
+    assert str(found).startswith("problem.reference: expected a file, got a/b.npz")
+    assert str(found).endswith(f"; looked in {Path('a').absolute()}")
+
+
+def test_weights_of_terms_need_no_plus() -> None:
+    for given in ("balancer.weights.misfit=10", "balancer.weights={misfit: 10}"):
+        assert compose.compose("toy/default", [given]).balancer.weights == {"misfit": 10}
+    compose.main(
+        ["toy/default", "toy/default"], ["balancer.weights.misfit=3", "phases.adam.steps=2"], ["-m"]
+    )
 
 
 def test_other_exceptions_pass_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

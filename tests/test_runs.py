@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sciml import provenance, runs
+from sciml import provenance, runs, tables
 from sciml.contracts import UserError
 
 COMMAND = ["sciml", "run", "toy/default", "seed=1"]
@@ -183,3 +183,41 @@ def test_flat() -> None:
 
 def test_git_state_outside_a_checkout_is_none(tmp_path: Path) -> None:
     assert provenance.git_state(tmp_path) is None
+
+
+def test_a_glance_reads_steps_behind_references() -> None:
+    folder = runs.open_run("runs/r", CONFIG, COMMAND)
+    assert runs.state(folder) == runs.State("toy/default", 0, 110, None)
+    (folder / "history.csv").write_text("step,loss\n10,1.0\n20,0.5\n")
+    assert runs.state(folder).done == 20 and not runs.state(folder).finished
+    runs.write_json(folder / "metrics.json", {"steps": 110, "rel_l2/u": 0.1, "rel_l2/v": 0.2})
+    assert runs.state(folder) == runs.State("toy/default", 110, 110, 0.1)
+
+
+def test_runs_side_by_side() -> None:
+    for i, (metrics, balancer) in enumerate(
+        [
+            (
+                {"rel_l2/u": 0.1, "steps": 5},
+                {"_target_": "sciml.balance.fixed.Fixed", "weights": 1},
+            ),
+            (
+                {"rel_l2/u": 0.2, "rel_l2/p": 0.3, "steps": 5},
+                {"_target_": "a.B", "_partial_": True},
+            ),
+        ]
+    ):
+        folder = runs.open_run(f"r{i}", changed(seed=i, balancer=balancer), COMMAND)
+        runs.write_json(folder / "metrics.json", metrics)
+    head, first, second = tables.comparison([Path("r0"), Path("r1")]).splitlines()
+    assert head.split() == ["run", "rel_l2/u", "rel_l2/p", "steps", "seed", "balancer"]
+    assert first.split() == ["r0", "0.1", "-", "5", "0", "Fixed"]
+    assert second.split() == ["r1", "0.2", "0.3", "5", "1", "B"]
+
+
+def test_within_one_target_the_keys_still_count() -> None:
+    configs = [
+        {"b": {"_target_": t, "rate": r, "x": x}}
+        for t, r, x in (("A", 1, 1), ("B", 2, 3), ("B", 5, 3))
+    ]
+    assert tables.differences(configs) == {"b": ["A", "B", "B"], "b.rate": [1, 2, 5]}
