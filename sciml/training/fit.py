@@ -186,9 +186,10 @@ class Fit(pl.LightningModule):
 
     def _is_watched(self, index: int) -> bool:
         """True where a callback wants the rows of this step, and they are affordable."""
-        trained = sum(parameter.numel() for parameter in self._parameters_trained.values())
-        affordable = trained * len(self.objective.terms) <= WATCHABLE
-        return affordable and any(wants(index) for wants in self.watchers)
+        if not any(wants(index) for wants in self.watchers):
+            return False
+        entries = sum(parameter.numel() for parameter in self._parameters_trained.values())
+        return entries * len(self.objective.terms) <= WATCHABLE
 
     def _take(self, step: Step, answer: Weights | Direction, gradient: Tensor) -> None:
         optimizer, phase = self.optimizer, self.stretch.phase
