@@ -7,7 +7,7 @@ knows no training. A wing hands over everything it brings as one `System`.
 This file imports the standard library only, so that the command line may read it for free.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -68,6 +68,31 @@ class Residuals(Protocol):
     def residuals(self, model: "nn.Module", batch: Any) -> dict[str, "Tensor"]: ...
 
 
+@runtime_checkable
+class Linearised(Protocol):
+    """Optional on an objective: residual rows with their Jacobian, faster than row by row.
+
+    `parameters` by name may hold other values than the model's own; the answer is by term
+    `(r [n], ∂r/∂θ [n, P])`, detached, columns in the order of `parameters`.
+    """
+
+    def linearised(
+        self, model: "nn.Module", batch: Any, parameters: "Mapping[str, Tensor]"
+    ) -> "dict[str, tuple[Tensor, Tensor]]": ...
+
+
+@runtime_checkable
+class GradientRows(Protocol):
+    """Optional on an objective: all terms `[K]` and their gradients `[K, P]` in one call, detached.
+
+    For rules that look at the gradients of the terms at every step.
+    """
+
+    def rows(
+        self, model: "nn.Module", batch: Any, parameters: "Mapping[str, Tensor]"
+    ) -> "tuple[Tensor, Tensor]": ...
+
+
 class Step(Protocol):
     """One optimisation step as a lazy question-and-answer; each answer is computed at most once.
 
@@ -75,6 +100,8 @@ class Step(Protocol):
     averaged over ranks. `rows()` is the K×P matrix of gradients of the terms, in the order of
     `terms` and `parameters`. Where a step accumulates several batches, every answer is the mean
     over them; `losses` and `rows()` then hold the graph of one batch at a time, `terms` of all.
+    `rows(within=names)` has the columns of those parameters alone (the last shared layer). Once
+    somebody asked for `linearised()`, `has_jacobian` is true and rows and losses come from it.
     """
 
     index: int
@@ -86,9 +113,22 @@ class Step(Protocol):
     @property
     def losses(self) -> LossTerms: ...
 
-    def rows(self) -> "Tensor": ...
+    @property
+    def has_jacobian(self) -> bool: ...
+
+    def rows(self, within: "Collection[str] | None" = None) -> "Tensor": ...
+
+    def row(self, name: str, number: int) -> "Tensor":
+        """The gradient of one term on batch `number` of the step alone."""
+        ...
 
     def residuals(self) -> dict[str, "Tensor"]: ...
+
+    def linearised(self) -> "dict[str, tuple[Tensor, Tensor]]":
+        """Residual rows and their Jacobian by term, of this rank, detached."""
+        ...
+
+    def jacobian(self) -> dict[str, "Tensor"]: ...
 
     def again(self, parameters: "Mapping[str, Tensor]") -> "Step":
         """The same batches at other values of the trained parameters."""

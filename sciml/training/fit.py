@@ -63,6 +63,7 @@ class Fit(pl.LightningModule):
         self.latest_weights: Weights | Direction = {}
         self.validation: dict[str, float] = {}
         self._parameters_trained: dict[str, nn.Parameter] = {}
+        self._terms: tuple[str, ...] = ()
         self._batches: Iterator[Any] = iter(())
         self._means = Means()
 
@@ -97,7 +98,8 @@ class Fit(pl.LightningModule):
 
     def enter(self, stretch: Stretch, index: int) -> None:
         """Begin a phase, or go on in it at step `index`: precision, parameters, settings, data."""
-        self.stretch = stretch
+        self.stretch, self._terms = stretch, ()
+        self._require_one_process(stretch)
         self.cast(stretch.dtype)
         self._parameters_trained = trained(self.model, stretch)
         for name, parameter in self.model.named_parameters():
@@ -170,18 +172,13 @@ class Fit(pl.LightningModule):
         step = Step(
             self.objective, self.model, self._draw(index), index, self._parameters_trained,
             self.mean_over_ranks, lambda number: self._forward(index, number),
+            together=self._rows_every_step,
         )  # fmt: skip
-        answer = self.balancer(step)
-        watched = self._is_watched(index)
-        if isinstance(answer, Direction):
-            gradient = answer.gradient
-        else:
-            gradient = step.gradient(answer, last=not watched)
-        refuse_nonfinite(step, gradient)
-        if watched:
-            step.rows()  # after the gradient: watching must not change a single bit of the run
+        self._set_rate(index)
+        take = self._take_rows if self._asks_for_residuals else self._take_gradient
+        answer = take(step)
+        self._require_terms(step)
         self.latest, self.latest_weights = step, answer
-        self._take(step, answer, gradient)
         step.release()
 
     def _is_watched(self, index: int) -> bool:
@@ -191,14 +188,75 @@ class Fit(pl.LightningModule):
         entries = sum(parameter.numel() for parameter in self._parameters_trained.values())
         return entries * len(self.objective.terms) <= WATCHABLE
 
-    def _take(self, step: Step, answer: Weights | Direction, gradient: Tensor) -> None:
-        optimizer, phase = self.optimizer, self.stretch.phase
-        if phase.schedule is not None:
-            factor = phase.schedule(step.index - self.stretch.first)
-            for group in optimizer.param_groups:
+    def _set_rate(self, index: int) -> None:
+        schedule = self.stretch.phase.schedule
+        if schedule is not None:
+            factor = schedule(index - self.stretch.first)
+            for group in self.optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
-        descent.write(gradient, self._parameters_trained, phase.clip)
-        optimizer.step(closure=descent.closure(step, answer, self._parameters_trained, phase.clip))
+
+    def _take_gradient(self, step: Step) -> Weights | Direction:
+        """A step along a gradient; returns the balancer's answer."""
+        parameters, clip = self._parameters_trained, self.stretch.phase.clip
+        answer = self.balancer(step)
+        watched = self._is_watched(step.index)
+        if isinstance(answer, Direction):
+            gradient = answer.gradient
+        else:
+            gradient = step.gradient(answer, last=not watched)
+        refuse_nonfinite(step, gradient)
+        if watched:
+            step.rows()  # after the gradient: watching must not change a single bit of the run
+        descent.write(gradient, parameters, clip)
+        self.optimizer.step(closure=descent.closure(step, answer, parameters, clip))
+        return answer
+
+    def _take_rows(self, step: Step) -> Weights:
+        """A least-squares step on residual rows; returns the balancer's weights."""
+        self.optimizer.optimizer.look(step)  # so that terms and gradient rows cost nothing more
+        answer = self.balancer(step)
+        if isinstance(answer, Direction):
+            raise UserError(
+                "balancer: least squares needs weights, got a rule that answers with a direction; "
+                "set balancer=fixed or balancer=ntk"
+            )
+        if self._is_watched(step.index) and step.has_jacobian:
+            step.rows()
+        self.optimizer.step(step=step, weights=answer)
+        return answer
+
+    @property
+    def _asks_for_residuals(self) -> bool:
+        return getattr(self.optimizer, "asks_for_residuals", False)
+
+    @property
+    def _rows_every_step(self) -> bool:
+        rule = self.balancer
+        return getattr(rule, "needs", "") == "rows" and getattr(rule, "every", 1) == 1
+
+    def _require_terms(self, step: Step) -> None:
+        """Refuses terms that come or go within a phase: weights and history are kept by name."""
+        terms = tuple(step.losses)
+        if self._terms and terms != self._terms:
+            raise UserError(
+                f"phases.{self.stretch.name}: expected the loss terms {self._terms} throughout, "
+                f"got {terms} at step {step.index}; begin a new phase where terms change"
+            )
+        self._terms = terms
+
+    def _require_one_process(self, stretch: Stretch) -> None:
+        """Refuses optimisers that see one process's rows or line search on several ranks."""
+        alone = self._asks_for_residuals or getattr(self.optimizer, "single_process", False)
+        if alone and self.trainer.world_size > 1:
+            raise UserError(
+                f"phases.{stretch.name}.optimizer: runs on one process, got "
+                f"{self.trainer.world_size}; set trainer.devices=1, or choose adam or soap"
+            )
+        if self._asks_for_residuals and stretch.phase.clip is not None:
+            raise UserError(
+                f"phases.{stretch.name}: expected clip=null with least squares, whose damping "
+                f"limits the step, got {stretch.phase.clip}"
+            )
 
     @contextmanager
     def _forward(self, index: int, number: int) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """One optimisation step as a lazy question-and-answer (`contracts.Step`)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from sciml.contracts import Diverged, LossTerms, Residuals, UserError
+from sciml.contracts import Diverged, GradientRows, Linearised, LossTerms, Residuals, UserError
+from sciml.training.row_by_row import jacobian
 
 
 class Step:
@@ -23,6 +24,8 @@ class Step:
         average: mean over ranks; the identity on one process.
         forward: context of the forward pass of batch number n (random seed, bf16).
         elsewhere: the parameters are other values than the model's own (`again`).
+        together: gradient rows are asked for at every step, so terms and rows come from one call
+            of the objective where it offers that (`contracts.GradientRows`).
     """
 
     def __init__(
@@ -35,13 +38,17 @@ class Step:
         average: Callable[[Tensor], Tensor] = lambda tensor: tensor,
         forward: Callable[[int], AbstractContextManager] = nullcontext,
         elsewhere: bool = False,
+        together: bool = False,
     ) -> None:
         self.objective, self.model, self.batches = objective, model, tuple(batches)
         self.index, self.parameters = index, parameters
         self._average, self._forward, self._elsewhere = average, forward, elsewhere
+        self._together = together and isinstance(objective, GradientRows)
         self._names: tuple[str, ...] = ()
         self._values: Tensor | None = None
-        self._rows: Tensor | None = None
+        self._rows: dict[tuple[str, ...], Tensor] = {}
+        self._linearised: dict[str, tuple[Tensor, Tensor]] | None = None
+        self._seen: dict[int, Tensor] = {}
 
     @cached_property
     def terms(self) -> LossTerms:
@@ -52,26 +59,70 @@ class Step:
     @cached_property
     def losses(self) -> LossTerms:
         """The terms, detached and averaged over ranks: equal on every rank."""
-        if self._values is None:
+        if self._values is None and self._known_residuals():
+            squares = {n: r.detach().square().mean() for n, r in self._known_residuals().items()}
+            self._names, self._values = tuple(squares), torch.stack(tuple(squares.values()))
+        elif self._values is None and self._together:
+            self.rows()
+        elif self._values is None:
             for _ in self._each():
                 pass
         return dict(zip(self._names, self._average(self._values).unbind(), strict=True))
 
-    def rows(self) -> Float[Tensor, "terms parameters"]:
+    def rows(self, within: Collection[str] | None = None) -> Float[Tensor, "terms parameters"]:
         """Gradients of the terms, averaged over ranks; K backward passes, once.
+
+        Where the Jacobian of the residuals is known they come from it: g_k = (2/n) J_kᵀ r_k.
+
+        Args:
+            within: names of the parameters whose columns are wanted, such as those of the last
+                shared layer; all of them where None.
 
         Raises:
             Diverged: a term or its gradient is not finite; no balancing rule has to meet one.
         """
-        if self._rows is None:
-            self._rows = self._average(
-                mean(
-                    torch.stack([self._gradient(term, True) for term in terms.values()])
-                    for terms in self._each()
+        every = tuple(self.parameters)
+        key = every if within is None else tuple(name for name in every if name in within)
+        if key not in self._rows:
+            if every in self._rows:
+                return torch.cat(
+                    [self._rows[every][:, cut] for cut in columns(self.parameters, key)], dim=1
                 )
-            )
-            refuse_nonfinite(self, self._rows)
-        return self._rows
+            self._rows[key] = self._average(self._gradient_rows(key))
+            refuse_nonfinite(self, self._rows[key], key)
+        return self._rows[key]
+
+    def _gradient_rows(self, key: tuple[str, ...]) -> Tensor:
+        if self._linearised is not None:
+            found = torch.stack([2 / len(r) * (r @ j) for r, j in self._linearised.values()])
+            return torch.cat([found[:, cut] for cut in columns(self.parameters, key)], dim=1)
+        if self._together and key == tuple(self.parameters) and "terms" not in self.__dict__:
+            found = [self._terms_and_rows(number) for number in range(len(self.batches))]
+            self._values = mean(values for values, _ in found)
+            return mean(rows for _, rows in found)
+        wanted = [self.parameters[name] for name in key]
+        return mean(
+            torch.stack([self._gradient(term, True, wanted) for term in terms.values()])
+            for terms in self._each()
+        )
+
+    def _terms_and_rows(self, number: int) -> tuple[Tensor, Tensor]:
+        with self._forward(number):
+            values, rows = self.objective.rows(self.model, self.batches[number], self.parameters)
+        self._names = tuple(self.objective.terms)
+        return values, rows
+
+    def row(self, name: str, number: int) -> Float[Tensor, " parameters"]:
+        """The gradient of one term on one of the step's batches, averaged over ranks.
+
+        What is found of the losses on the way is kept, so that they cost nothing once every batch
+        has been asked.
+        """
+        terms = self._evaluate(number)
+        self._seen[number] = torch.stack([term.detach() for term in terms.values()])
+        if len(self._seen) == len(self.batches):
+            self._names, self._values = tuple(terms), mean(self._seen.values())
+        return self._average(self._gradient(terms[name], False))
 
     def gradient(
         self, weights: Mapping[str, Tensor], last: bool = False
@@ -82,8 +133,9 @@ class Step:
             weights: scalar by term.
             last: nobody asks for a derivative afterwards, so memory is freed on the way.
         """
-        if self._rows is not None:
-            return torch.stack([weights[name] for name in self.losses]).to(self._rows) @ self._rows
+        if self.has_rows or self.has_jacobian:
+            rows = self.rows()
+            return torch.stack([weights[name] for name in self.losses]).to(rows) @ rows
         gradient = mean(
             self._gradient(weighted(terms, weights), not last) for terms in self._each()
         )
@@ -91,8 +143,8 @@ class Step:
 
     @property
     def has_rows(self) -> bool:
-        """True once somebody has asked for the gradient rows."""
-        return self._rows is not None
+        """True once somebody has asked for the gradient rows by all parameters."""
+        return tuple(self.parameters) in self._rows
 
     def residuals(self) -> dict[str, Tensor]:
         """Residual rows by term, where the objective offers them.
@@ -104,15 +156,68 @@ class Step:
 
     @cached_property
     def _residuals(self) -> dict[str, Tensor]:
+        self.require_residuals()
+        every = [
+            self._called(self.objective.residuals, number) for number in range(len(self.batches))
+        ]
+        return {name: torch.cat([rows[name] for rows in every]) for name in every[0]}
+
+    def _known_residuals(self) -> dict[str, Tensor]:
+        """Residual rows that somebody has asked for already; empty where nobody has."""
+        if self._linearised is not None:
+            return {name: r for name, (r, _) in self._linearised.items()}
+        return self.__dict__.get("_residuals", {})
+
+    def linearised(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Residual rows `[n]` and their Jacobian `[n, P]` by term, of this rank, detached.
+
+        From the objective where it offers that, else one backward pass per row.
+
+        Raises:
+            UserError: the objective has no residuals.
+            Diverged: one of them is not finite.
+        """
+        if self._linearised is None:
+            every = [self._linearise(number) for number in range(len(self.batches))]
+            self._linearised = {
+                name: tuple(map(torch.cat, zip(*(found[name] for found in every), strict=True)))
+                for name in every[0]
+            }
+            for name, parts in self._linearised.items():
+                if not all(torch.isfinite(part.sum()) for part in parts):
+                    raise Diverged(
+                        f"the residual or Jacobian of {name!r} became NaN or infinite "
+                        f"at step {self.index}"
+                    )
+        return self._linearised
+
+    def jacobian(self) -> dict[str, Tensor]:
+        """The Jacobian `[n, P]` of the residual rows by term."""
+        return {name: j for name, (_, j) in self.linearised().items()}
+
+    @property
+    def has_jacobian(self) -> bool:
+        """True once somebody has asked for the Jacobian."""
+        return self._linearised is not None
+
+    def _linearise(self, number: int) -> dict[str, tuple[Tensor, Tensor]]:
+        if isinstance(self.objective, Linearised):
+            with self._forward(number):
+                return self.objective.linearised(self.model, self.batches[number], self.parameters)
+        self.require_residuals()
+        rows = self._called(self.objective.residuals, number)
+        return {
+            name: (r.detach(), jacobian(r, tuple(self.parameters.values())))
+            for name, r in rows.items()
+        }
+
+    def require_residuals(self) -> None:
+        """Refuses an objective without residuals."""
         if not isinstance(self.objective, Residuals):
             raise UserError(
                 "this optimiser or balancer needs residual rows and the objective "
                 f"{type(self.objective).__name__} has none; choose one that needs terms only"
             )
-        every = [
-            self._called(self.objective.residuals, number) for number in range(len(self.batches))
-        ]
-        return {name: torch.cat([rows[name] for rows in every]) for name in every[0]}
 
     def again(self, parameters: Mapping[str, Tensor]) -> "Step":
         """The same batches at other values of the trained parameters; the model is left alone.
@@ -131,11 +236,14 @@ class Step:
     def _of(self, parameters: Mapping[str, Tensor], elsewhere: bool) -> "Step":
         return Step(
             self.objective, self.model, self.batches, self.index, parameters,
-            self._average, self._forward, elsewhere,
+            self._average, self._forward, elsewhere, self._together,
         )  # fmt: skip
 
     def release(self) -> None:
-        """Let go of the graphs; losses and rows stay."""
+        """Let go of the graphs and the Jacobian; losses and rows stay."""
+        if self._linearised is not None:
+            _ = self.losses
+            self._linearised = None
         for name in ("terms", "_residuals"):
             self.__dict__.pop(name, None)
 
@@ -176,10 +284,12 @@ class Step:
             values = {f"model.{name}": value for name, value in self.parameters.items()}
             return functional_call(Bound(function, self.model), values, (self.batches[number],))
 
-    def _gradient(self, scalar: Tensor, keep: bool) -> Float[Tensor, " parameters"]:
+    def _gradient(
+        self, scalar: Tensor, keep: bool, wanted: Sequence[Tensor] | None = None
+    ) -> Float[Tensor, " parameters"]:
         gradients = torch.autograd.grad(
-            scalar, tuple(self.parameters.values()), retain_graph=keep, materialize_grads=True,
-            allow_unused=True,
+            scalar, tuple(self.parameters.values()) if wanted is None else wanted,
+            retain_graph=keep, materialize_grads=True, allow_unused=True,
         )  # fmt: skip
         return torch.cat([gradient.reshape(-1) for gradient in gradients])
 
@@ -207,6 +317,17 @@ def unflatten(
     }
 
 
+def columns(parameters: Mapping[str, Tensor], wanted: Collection[str]) -> list[slice]:
+    """Where the parameters `wanted` stand in a gradient row, in the row's order."""
+    cuts, start = [], 0
+    for name, parameter in parameters.items():
+        end = start + parameter.numel()
+        if name in wanted:
+            cuts.append(slice(start, end))
+        start = end
+    return cuts
+
+
 def weighted(terms: LossTerms, weights: Mapping[str, Tensor]) -> Tensor:
     """L = Σ w_k L_k."""
     return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
@@ -220,8 +341,11 @@ def mean(tensors: Iterable[Tensor]) -> Tensor:
     return total if count == 1 else total / count
 
 
-def refuse_nonfinite(step: Step, gradient: Tensor) -> None:
+def refuse_nonfinite(step: Step, gradient: Tensor, names: Collection[str] | None = None) -> None:
     """Refuse a step whose terms or gradient (row or rows) are NaN or infinite.
+
+    Args:
+        names: of the parameters that the gradient has columns of; all where None.
 
     Raises:
         Diverged: names the first term that is not finite; otherwise the first parameter.
@@ -233,7 +357,8 @@ def refuse_nonfinite(step: Step, gradient: Tensor) -> None:
         if not torch.isfinite(value):
             raise Diverged(f"the loss term {name!r} became {float(value)} at step {step.index}")
     row = gradient if gradient.ndim == 1 else gradient.sum(0)
-    for name, piece in unflatten(row, step.parameters).items():
+    looked_at = {k: v for k, v in step.parameters.items() if names is None or k in names}
+    for name, piece in unflatten(row, looked_at).items():
         if not torch.isfinite(piece).all():
             raise Diverged(
                 f"the gradient by {name!r} became NaN or infinite at step {step.index}, "

@@ -1,0 +1,48 @@
+"""What a dense least-squares step takes, estimated before any of it is taken."""
+
+import os
+
+from sciml.contracts import UserError
+
+#: Share of the free memory that a step may take.
+SHARE = 0.8
+
+
+def free_bytes() -> int | None:
+    """Memory that this machine can still give; None where it does not say."""
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return 1024 * int(line.split()[1])
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def needed_bytes(rows: int, parameters: int, solver: str, itemsize: int = 8) -> int:
+    """Bytes of J and of what the solver factorises, at their largest."""
+    jacobian = rows * parameters
+    factored = {
+        "cholesky": 3 * parameters**2,
+        "woodbury": jacobian + 3 * rows**2,
+        "qr": 2 * jacobian + 6 * parameters**2,
+        "lstsq": 2 * jacobian,
+        "cg": 100 * parameters,
+    }
+    return itemsize * (2 * jacobian + factored[solver])
+
+
+def require(rows: int, parameters: int, solver: str, itemsize: int = 8) -> None:
+    """Refuses a step that would not fit.
+
+    Raises:
+        UserError: with both numbers.
+    """
+    needed, free = needed_bytes(rows, parameters, solver, itemsize), free_bytes()
+    if free is not None and needed > SHARE * free:
+        raise UserError(
+            f"optimizer: a dense least-squares step of {rows} residuals and {parameters} "
+            f"parameters takes {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; "
+            "set optimizer.solver=matrix_free, or take fewer points or a smaller network"
+        )
