@@ -1,16 +1,17 @@
-"""What happens between steps: saving, and averaging weights."""
+"""What happens between steps: saving, averaging weights, keeping the best."""
 
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sciml.contracts import Diverged, UserError
 from sciml.training.checkpoint import BEST, LAST
 from sciml.training.fit import Fit
-from sciml.training.validation import HELD_OUT
+from sciml.training.validation import HELD_OUT, held_out
 
 
 class Save(pl.Callback):
@@ -101,3 +102,51 @@ class Average(pl.Callback):
     ) -> None:
         if trainer.global_step > self.start:
             module.average.update_parameters(module.model)
+
+
+class KeepBest(pl.Callback):
+    """The run is judged by the weights with the least held-out loss, the plain sum of the terms.
+
+    Second-order steps on new points make spikes: the last weights may be a hundred times worse than
+    those of some steps before. A phase with other settings is another problem, so the search begins
+    again there.
+
+    Args:
+        every: steps between looks at the held-out points, >= 1.
+
+    Cost: the terms at the held-out points, without a gradient.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        if every < 1:
+            raise UserError(f"average: expected every >= 1, got {every}")
+        self.every = every
+        self.best, self.phase = float("inf"), 0
+
+    def setup(self, trainer: pl.Trainer, module: Fit, stage: str) -> None:
+        if module.average is None:
+            module.average = AveragedModel(module.model, avg_fn=newest)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Fit, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
+        step = trainer.global_step
+        if step % self.every and step < module.stretch.end:
+            return
+        settings = [module.stretches[n].phase.settings for n in (self.phase, module.stretch.number)]
+        best = self.best if settings[0] == settings[1] else float("inf")
+        found = held_out(module.model, module.objective, module.held_out_batches())
+        if found < best:
+            self.best, self.phase = found, module.stretch.number
+            module.average.update_parameters(module.model)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "phase": self.phase}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.phase = state["best"], state["phase"]
+
+
+def newest(kept: Tensor, current: Tensor, count: Tensor) -> Tensor:
+    """An average that is the last one given."""
+    return current

@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.contracts import Direction, UserError, Weights
-from sciml.training.step import Step, unflatten, weighted
+from sciml.training.step import Step
+from sciml.training.vectors import unflatten, weighted
 
 
 def write(

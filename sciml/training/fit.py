@@ -16,7 +16,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from sciml.contracts import Balancer, Data, Direction, Metric, Objective, Phase, UserError, Weights
+from sciml.contracts import (
+    Balancer,
+    Data,
+    Direction,
+    Metric,
+    Objective,
+    Phase,
+    UserError,
+    Weighing,
+    Weights,
+)
 from sciml.training import descent, validation
 from sciml.training.means import Means
 from sciml.training.phases import Stretch, batches_before, hand_over, lay_out, stretch_at, trained
@@ -91,6 +101,12 @@ class Fit(pl.LightningModule):
         optimizers = []
         for stretch in self.stretches:
             optimizer = stretch.phase.optimizer(trained(self.model, stretch).values())
+            if getattr(optimizer, "needs_double", False) and stretch.dtype != torch.float64:
+                raise UserError(
+                    f"phases.{stretch.name}.precision: expected float64 for "
+                    f"{type(optimizer).__name__}, got {stretch.phase.precision}; "
+                    f"set phases.{stretch.name}.precision=float64"
+                )
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
             optimizers.append(optimizer)
@@ -100,6 +116,8 @@ class Fit(pl.LightningModule):
         """Begin a phase, or go on in it at step `index`: precision, parameters, settings, data."""
         self.stretch, self._terms = stretch, ()
         self._require_one_process(stretch)
+        for finished in self.trainer.optimizers[: stretch.number]:
+            finished.state.clear()  # an inverse Hessian is not carried through the phases after it
         self.cast(stretch.dtype)
         self._parameters_trained = trained(self.model, stretch)
         for name, parameter in self.model.named_parameters():
@@ -159,7 +177,10 @@ class Fit(pl.LightningModule):
         batches = list(itertools.islice(self._batches, stretch.phase.accumulate))
         if len(batches) < stretch.phase.accumulate:
             raise UserError(f"data: expected batches without end, got the last before step {index}")
-        return [batch.to(self.device, stretch.dtype) for batch in batches]
+        batches = [batch.to(self.device, stretch.dtype) for batch in batches]
+        if isinstance(self.objective, Weighing):
+            return self.objective.weigh(self.model, batches, self.sum_over_ranks)
+        return batches
 
     # ---- one step -------------------------------------------------------------------------------
 
@@ -287,6 +308,11 @@ class Fit(pl.LightningModule):
         return tensor
 
     # ---- validation -----------------------------------------------------------------------------
+
+    def held_out_batches(self) -> Iterator[Any]:
+        """The validation batches in this phase's precision."""
+        for batch in self.data.val_dataloader():
+            yield batch.to(self.device, next(self.model.parameters()).dtype)
 
     def on_validation_epoch_start(self) -> None:
         self._means = Means()

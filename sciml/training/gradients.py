@@ -17,7 +17,8 @@ from torch import Tensor
 from sciml import atomic
 from sciml.contracts import Direction
 from sciml.training.fit import Fit
-from sciml.training.step import Step, unflatten
+from sciml.training.step import Step
+from sciml.training.vectors import unflatten
 
 STAGES = ("start", "middle", "end")
 

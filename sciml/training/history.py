@@ -45,7 +45,7 @@ class Clock:
 
 
 class History(pl.Callback):
-    """Terms, weights, cosines between term gradients, metrics, rate and time every `every` steps.
+    """Terms, weights, cosines and alignment of term gradients, metrics, rate, time, every `every`.
 
     Args:
         path: the CSV file; rows later than the step that a resumed run starts from are dropped.
@@ -140,8 +140,12 @@ class History(pl.Callback):
         row |= {f"loss/{name}": float(value) for name, value in module.latest.losses.items()}
         if not isinstance(module.latest_weights, Direction):
             row |= {f"weight/{name}": float(value) for name, value in module.latest_weights.items()}
+        criteria = getattr(module.objective, "criteria", dict)()
+        row |= {f"criterion/{name}": float(value) for name, value in criteria.items()}
         if module.latest.has_rows:
-            row |= cosines(list(module.latest.losses), module.latest.rows())
+            rows = module.latest.rows()
+            row |= cosines(list(module.latest.losses), rows)
+            row |= {"alignment": alignment(rows)} if len(rows) > 1 else {}
         return row
 
     def state_dict(self) -> dict[str, Any]:
@@ -153,7 +157,7 @@ class History(pl.Callback):
 
 def cosines(names: list[str], rows: Float[Tensor, "terms parameters"]) -> dict[str, float]:
     """cos(g_a, g_b) for every pair of terms."""
-    unit = rows / rows.norm(dim=1, keepdim=True).clamp_min(finfo(rows.dtype).tiny)
+    unit = units(rows)
     gram = unit @ unit.T
     return {
         f"cosine/{a}~{b}": float(gram[i, j])
@@ -161,3 +165,18 @@ def cosines(names: list[str], rows: Float[Tensor, "terms parameters"]) -> dict[s
         for j, b in enumerate(names)
         if i < j
     }
+
+
+def alignment(rows: Float[Tensor, "terms parameters"]) -> float:
+    """2 |(1/K) Σ_k g_k/|g_k||² − 1: the cosine of two gradients, and its like for more of them.
+
+    1 where all point the same way, −1 where they cancel.
+
+    Source: S. Wang et al., "Gradient Alignment in Physics-informed Neural Networks" (2025).
+    """
+    return float(2 * units(rows).mean(0).square().sum() - 1)
+
+
+def units(rows: Float[Tensor, "terms parameters"]) -> Float[Tensor, "terms parameters"]:
+    """g_k/|g_k|, 0 for a gradient that vanishes."""
+    return rows / rows.norm(dim=1, keepdim=True).clamp_min(finfo(rows.dtype).tiny)

@@ -1,6 +1,6 @@
 """One optimisation step as a lazy question-and-answer (`contracts.Step`)."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from sciml.contracts import Diverged, GradientRows, Linearised, LossTerms, Residuals, UserError
 from sciml.training.row_by_row import jacobian
+from sciml.training.vectors import columns, joined, mean, unflatten, weighted
 
 
 class Step:
@@ -141,6 +142,10 @@ class Step:
         )
         return self._average(gradient)
 
+    def average(self, tensor: Tensor) -> Tensor:
+        """The mean over ranks of what was found on this one."""
+        return self._average(tensor)
+
     @property
     def has_rows(self) -> bool:
         """True once somebody has asked for the gradient rows by all parameters."""
@@ -179,10 +184,7 @@ class Step:
         """
         if self._linearised is None:
             every = [self._linearise(number) for number in range(len(self.batches))]
-            self._linearised = {
-                name: tuple(map(torch.cat, zip(*(found[name] for found in every), strict=True)))
-                for name in every[0]
-            }
+            self._linearised = every[0] if len(every) == 1 else joined(every)
             for name, parts in self._linearised.items():
                 if not all(torch.isfinite(part.sum()) for part in parts):
                     raise Diverged(
@@ -304,41 +306,6 @@ class Bound(nn.Module):
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
         return self.function(self.model, batch)
-
-
-def unflatten(
-    row: Float[Tensor, " parameters"], parameters: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """A gradient row as one view per parameter."""
-    pieces = row.split([parameter.numel() for parameter in parameters.values()])
-    return {
-        name: piece.view_as(parameter)
-        for (name, parameter), piece in zip(parameters.items(), pieces, strict=True)
-    }
-
-
-def columns(parameters: Mapping[str, Tensor], wanted: Collection[str]) -> list[slice]:
-    """Where the parameters `wanted` stand in a gradient row, in the row's order."""
-    cuts, start = [], 0
-    for name, parameter in parameters.items():
-        end = start + parameter.numel()
-        if name in wanted:
-            cuts.append(slice(start, end))
-        start = end
-    return cuts
-
-
-def weighted(terms: LossTerms, weights: Mapping[str, Tensor]) -> Tensor:
-    """L = Σ w_k L_k."""
-    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-
-
-def mean(tensors: Iterable[Tensor]) -> Tensor:
-    """The mean of tensors of one shape, holding two of them at a time."""
-    count, total = 0, None
-    for count, tensor in enumerate(tensors, 1):  # noqa: B007
-        total = tensor if total is None else total + tensor
-    return total if count == 1 else total / count
 
 
 def refuse_nonfinite(step: Step, gradient: Tensor, names: Collection[str] | None = None) -> None:

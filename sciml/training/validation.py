@@ -1,6 +1,6 @@
 """What validation reports: the held-out terms, their sum, and the metric's values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -34,3 +34,15 @@ def values(
     held_out = {name: value for name, value in found.items() if name.startswith(f"{HELD_OUT}/")}
     judged = {} if metric is None else metric.value(found)
     return {HELD_OUT: sum(held_out.values()), **held_out, **judged}
+
+
+def held_out(model: nn.Module, objective: Objective, batches: Iterable[Any]) -> float:
+    """The plain sum of the terms, mean over the held-out batches; no gradient."""
+    training = objective.training, model.training
+    objective.eval()
+    model.eval()
+    with torch.no_grad():
+        every = [sum(objective(model, batch).values()) for batch in batches]
+    objective.train(training[0])
+    model.train(training[1])
+    return float(sum(every)) / len(every)

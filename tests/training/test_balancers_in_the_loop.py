@@ -1,8 +1,10 @@
 """How the loop follows what a balancer answers: directions, clipping, accumulation, L-BFGS."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -12,6 +14,8 @@ from sciml.contracts import Direction, Phase, UserError
 from sciml.training import checkpoint
 from sciml.training.callbacks import Average
 from sciml.training.run import Settings, train
+from sciml.training.step import Step
+from tests.balance.members import MEMBERS, Three, gradient, network, points
 from tests.training.sine import Abscissae, sine_system
 
 SETTINGS = Settings(save_every=10, validate_every=4, log_every=5)
@@ -54,6 +58,63 @@ def test_clipping_does_not_touch_what_the_balancer_holds(tmp_path):
     run(tmp_path, balancer, clip=1e-4)
     assert torch.equal(balancer.given.gradient, balancer.before)
     assert float(balancer.before.norm()) > 1e-4
+
+
+class Squares(nn.Module):
+    """The objective of the sine with residuals, so that every rule can be tried on it."""
+
+    terms = ("residual", "walls")
+
+    def residuals(self, model, batch):
+        x = batch.x[:, 0]
+        wall = model(0 * batch.x)[:, 0] + x / 1000
+        return {"residual": model(batch.x)[:, 0] - torch.sin(3 * x), "walls": wall}
+
+    def forward(self, model, batch):
+        return {name: r.square().mean() for name, r in self.residuals(model, batch).items()}
+
+
+class Taken(pl.Callback):
+    """Norms of the gradients that the optimiser was given."""
+
+    def __init__(self):
+        self.norms = []
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
+        gradients = [p.grad.flatten() for p in module.model.parameters()]
+        self.norms.append(float(torch.cat(gradients).norm()))
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_clipping_and_accumulation_with_every_balancer(tmp_path, name):
+    system, taken = replace(sine_system(), objective=Squares()), Taken()
+    phase = Phase(steps=4, optimizer=descent, precision="float64", clip=1e-2, accumulate=2)
+    settings = Settings(save_every=10, validate_every=4, log_every=5, callbacks=[taken])
+    before = weights(system.model)
+    outcome = train(system, MEMBERS[name](), {"only": phase}, settings, tmp_path)
+    assert max(taken.norms) <= 1e-2 * (1 + 1e-9) and min(taken.norms) > 0
+    # descent of rate 0.1 along gradients that were shortened
+    assert 0 < float((weights(outcome.model) - before).norm()) <= 4 * 0.1 * 1e-2 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(set(MEMBERS) - {"ntk"}))
+def test_accumulated_batches_are_one_batch_to_every_balancer(name):
+    # equal batches: the mean of their terms is the terms of all their points; NTK draws its signs
+    # for all rows of a term, so it sees other products of them
+    model, answers = network(), []
+    drawn = [points(n) for n in range(2)]
+    for batches in (drawn, [torch.cat(drawn)]):
+        step = Step(Mean(), model, batches, 0, dict(model.named_parameters()))
+        answers.append(gradient(step, MEMBERS[name]()(step)))
+    torch.testing.assert_close(*answers)
+
+
+class Mean(Three):
+    """Every term a mean over all points, whatever their order."""
+
+    def residuals(self, model, batch):
+        u = model(batch)[:, 0]
+        return {"residual": u - 1, "walls": u**2 + u / 3, "initial": 3 * (u - 2)}
 
 
 def test_an_optimiser_that_evaluates_again_cannot_follow_a_direction(tmp_path):

@@ -13,7 +13,7 @@ from sciml.balance.fixed import Fixed
 from sciml.balance.gradients import Annealing
 from sciml.contracts import Diverged, Phase, UserError
 from sciml.training import checkpoint
-from sciml.training.callbacks import Average
+from sciml.training.callbacks import Average, KeepBest
 from sciml.training.run import Settings, measure, restore, train
 from sciml.training.schedules import cosine, exponential
 from tests.training.sine import sine_system
@@ -250,3 +250,34 @@ def test_schedules():
     warm = cosine(110, warmup=10)
     assert warm(0) == pytest.approx(0.1) and warm(10) == 1.0
     assert warm(60) == pytest.approx(0.5) and warm(110) == pytest.approx(0.0)
+
+
+def test_the_best_weights_are_kept_though_later_ones_spoil(tmp_path):
+    keep = KeepBest(every=5)
+    wild = {
+        "adam": Phase(steps=40, optimizer=adam),
+        "wild": Phase(steps=10, optimizer=partial(torch.optim.SGD, lr=5.0)),
+    }
+    settings = Settings(save_every=10, validate_every=5, log_every=5, callbacks=[keep])
+    system = sine_system()
+    outcome = train(system, Fixed(), wild, settings, tmp_path)
+    judged = measure(system, outcome.model)["held_out"]
+    history = [float(row["metric/held_out"]) for row in rows(tmp_path) if row["metric/held_out"]]
+    last = sine_system().model
+    state = checkpoint.load(tmp_path / "checkpoints/last.ckpt")["state_dict"]
+    last.load_state_dict(
+        {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
+    )
+    assert judged == pytest.approx(keep.best, rel=1e-5)
+    assert judged < 0.1 * measure(system, last)["held_out"]
+    assert min(history) >= 0
+
+
+def test_the_best_weights_survive_a_resume(tmp_path):
+    def keeping(steps, folder):
+        settings = Settings(save_every=10, validate_every=50, callbacks=[KeepBest(3)])
+        return run(folder, steps, settings).model
+
+    whole = keeping(40, tmp_path / "whole")
+    keeping(20, tmp_path / "cut")
+    assert torch.equal(weights(whole), weights(keeping(40, tmp_path / "cut")))

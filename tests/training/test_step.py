@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from sciml.contracts import Diverged, UserError
-from sciml.training.step import Step, unflatten, weighted
+from sciml.training.step import Step
+from sciml.training.vectors import unflatten, weighted
 
 X = torch.linspace(-1, 1, 24, dtype=torch.float64).reshape(12, 2)
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import torch
 
+from sciml.balance.conflict import PCGrad
 from sciml.balance.fixed import Fixed
+from sciml.balance.gcond import GCond
 from sciml.balance.gradients import Annealing
+from sciml.balance.losses import ReLoBRaLo
 from sciml.contracts import Phase, UserError
 from sciml.training.run import Settings, train
 from tests.training.sine import sine_system
@@ -28,6 +31,9 @@ BALANCERS = {
     "annealing_released_code": lambda: Annealing(
         every=2, denominator="weighted", reduce="layer_mean", params="weights"
     ),
+    "pcgrad": PCGrad,
+    "gcond": GCond,
+    "relobralo": lambda: ReLoBRaLo(alpha=0.9, rho=0.5),
 }
 
 

@@ -1,15 +1,16 @@
 """Gauss–Newton for problems that are linear, or nearly, in what is trained.
 
-    p = argmin |r + J p|²,   θ ← θ + s p with the first s of 1, 1/2, 1/4 … that decreases the loss
+    θ* = argmin |J θ* − (J θ − r)|² + (ε c)² |θ*|²        c: largest norm of a column of J
+    θ ← θ + s (θ* − θ)  with the first s of 1, 1/2, 1/4 … that decreases the loss
 
-On the last layer of a network with frozen features a linear equation is solved in one step.
+On the last layer of a network with frozen features a linear equation is solved in one step. The
+unknown is the new θ*, not the increment: features are nearly dependent, so that θ has large parts
+which J hardly sees. An increment would keep those of every earlier step for good.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-import scipy.linalg
 import torch
 from torch import Tensor, nn
 
@@ -21,34 +22,34 @@ from sciml.training.step import Step
 
 
 class GaussNewton(torch.optim.Optimizer):
-    """Undamped steps by a rank-revealing QR, the shortest of the best where J is deficient.
+    """Steps by Householder QR, which bears columns that depend on one another to rounding.
 
     Args:
         parameters: float64.
-        rcond: singular directions below rcond times the largest are left out; the columns of J
-            are scaled to norm 1 first.
+        shrinkage: ε, relative to the largest column of J; 0 for plain least squares.
         halvings: of a step that does not decrease the loss, at most.
         lr: factor on the step, for schedules.
 
-    Cost: one Jacobian and about 2 n P² operations a step.
+    Cost: one Jacobian and 2 n P² operations a step.
     """
 
     asks_for_residuals = True
+    needs_double = True
 
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
-        rcond: float = 1e-15,
+        shrinkage: float = 1e-15,
         halvings: int = 10,
         lr: float = 1.0,
     ) -> None:
-        if not (0 <= rcond < 1 and halvings >= 0 and lr > 0):
+        if not (0 <= shrinkage < 1 and halvings >= 0 and lr > 0):
             raise UserError(
-                "optimizer: expected 0 <= rcond < 1, halvings >= 0 and lr > 0, "
-                f"got {rcond}, {halvings} and {lr}"
+                "optimizer: expected 0 <= shrinkage < 1, halvings >= 0 and lr > 0, "
+                f"got {shrinkage}, {halvings} and {lr}"
             )
         super().__init__(list(parameters), {"lr": lr})
-        self.rcond, self.halvings = rcond, halvings
+        self.shrinkage, self.halvings = shrinkage, halvings
         self._checked = False
 
     def look(self, step: Step) -> None:
@@ -68,13 +69,13 @@ class GaussNewton(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None, *, step: Step, weights: Weights) -> Tensor:
-        """One step of training; returns the loss before it."""
+        """One step of training, after `look`; returns the loss before it."""
         found = step.linearised()
         factors = scales(weights, {name: len(r) for name, (r, _) in found.items()})
         rows = DenseRows(found, factors)
         theta = torch.cat([value.detach().reshape(-1) for value in step.parameters.values()])
         loss = rows.r @ rows.r
-        p = self.param_groups[0]["lr"] * self._solve(rows)
+        p = self.param_groups[0]["lr"] * (self._solve(rows, theta) - theta)
         for _ in range(self.halvings + 1):
             new = moved(step, factors, theta + p)
             if new @ new < loss:
@@ -83,12 +84,14 @@ class GaussNewton(torch.optim.Optimizer):
             p = p / 2
         return loss
 
-    def _solve(self, rows: DenseRows) -> Tensor:
-        matrix = rows.matrix().cpu().numpy()
-        norms = np.linalg.norm(matrix, axis=0)
-        norms[norms == 0] = 1
-        answer = scipy.linalg.lstsq(
-            matrix / norms, -rows.r.cpu().numpy(), cond=self.rcond, lapack_driver="gelsy",
-            overwrite_a=True, overwrite_b=True, check_finite=False,
-        )[0]  # fmt: skip
-        return torch.from_numpy(answer / norms).to(rows.r)
+    def _solve(self, rows: DenseRows, theta: Tensor) -> Tensor:
+        """θ*."""
+        matrix, right = rows.matrix(), rows.apply(theta) - rows.r
+        if self.shrinkage > 0:
+            size = matrix.shape[1]
+            small = self.shrinkage * matrix.norm(dim=0).max()
+            below = torch.zeros(size, size, dtype=matrix.dtype, device=matrix.device)
+            below.diagonal().fill_(small)
+            matrix = torch.cat([matrix, below])
+            right = torch.cat([right, right.new_zeros(size)])
+        return torch.linalg.lstsq(matrix, right[:, None], driver="gels").solution[:, 0]

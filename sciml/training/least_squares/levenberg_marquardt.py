@@ -29,7 +29,8 @@ from sciml.training.least_squares.rows import (
     scales,
 )
 from sciml.training.least_squares.solvers import SOLVERS, ConjugateGradient, Solver, choose
-from sciml.training.step import Step, unflatten
+from sciml.training.step import Step
+from sciml.training.vectors import unflatten
 
 
 class LevenbergMarquardt(torch.optim.Optimizer):
@@ -52,6 +53,7 @@ class LevenbergMarquardt(torch.optim.Optimizer):
     """
 
     asks_for_residuals = True
+    needs_double = True
 
     def __init__(
         self,

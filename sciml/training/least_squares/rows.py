@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sciml.contracts import Weights
-from sciml.training.step import Step, unflatten
+from sciml.training.step import Step
+from sciml.training.vectors import unflatten
 
 
 class Rows(Protocol):
