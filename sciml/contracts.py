@@ -7,7 +7,7 @@ knows no training. A wing hands over everything it brings as one `System`.
 This file imports the standard library only, so that the command line may read it for free.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -66,6 +66,21 @@ class Residuals(Protocol):
     """Optional on an objective: residual rows whose mean squares are the terms of their names."""
 
     def residuals(self, model: "nn.Module", batch: Any) -> dict[str, "Tensor"]: ...
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """Optional on an objective: weights of points, renewed once per step, put into the batches.
+
+    All state moves in this call, so that evaluating a step again changes nothing.
+    """
+
+    def weigh(
+        self,
+        model: "nn.Module",
+        batches: "Sequence[Any]",
+        add_over_ranks: "Callable[[Tensor], Tensor]",
+    ) -> "list[Any]": ...
 
 
 @runtime_checkable

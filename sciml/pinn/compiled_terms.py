@@ -50,8 +50,7 @@ class CompiledTerms:
         flat = (*state.values(), *tensors)
         if not any(tensor.requires_grad for tensor in flat):
             return self.terms(model, batch, self.derivatives)
-        kinds = tuple((tuple(t.shape), t.dtype, t.device, t.requires_grad) for t in flat)
-        key = (id(model), kinds)
+        key = (id(model), kinds(flat))
         if key not in self._programs:
 
             def pure(derivatives: Derivatives, *flat: Tensor) -> Tensor:
@@ -62,7 +61,7 @@ class CompiledTerms:
                 )
 
             trial = (*map(perturbed, state.values()), *tensors)
-            self._programs[key] = self._program(pure, flat, trial)
+            self._programs[key] = attempt(lambda: self._program(pure, flat, trial))
         program = self._programs[key]
         if program is None:
             return self.terms(model, batch, self.derivatives)
@@ -70,23 +69,33 @@ class CompiledTerms:
 
     def _program(
         self, pure: Callable[..., Tensor], flat: Sequence[Tensor], trial: Sequence[Tensor]
-    ) -> Callable[..., Tensor] | None:
-        """`flat -> [K]`; None, with a warning, where it cannot be had or is wrong at `trial`."""
-        try:
-            program = compiled.compile(lambda *flat: pure(self.derivatives, *flat), flat)
-            right = agree(program(*trial), pure(autograd.derivatives, *trial), trial)
-        except Exception as error:  # any failure of a compiler leaves eager code, which is right
-            reason = " ".join(str(error).split())[:120]
-            _warn(f"compilation failed ({type(error).__name__}: {reason})")
-            return None
-        if not right:
-            _warn("the compiled terms or their gradients differ from nested autograd")
-        return program if right else None
+    ) -> tuple[Callable[..., Tensor], bool]:
+        """`flat -> [K]`, and whether it is right at `trial`."""
+        program = compiled.compile(lambda *flat: pure(self.derivatives, *flat), flat)
+        return program, agree(program(*trial), pure(autograd.derivatives, *trial), trial)
+
+
+def attempt(build: Callable[[], tuple[Callable, bool]]) -> Callable | None:
+    """The program that `build` makes; None, with a warning, where it cannot be had or is wrong."""
+    try:
+        program, right = build()
+    except Exception as error:  # any failure of a compiler leaves eager code, which is right
+        reason = " ".join(str(error).split())[:120]
+        _warn(f"compilation failed ({type(error).__name__}: {reason})")
+        return None
+    if not right:
+        _warn("the compiled terms or their gradients differ from nested autograd")
+    return program if right else None
+
+
+def kinds(tensors: Iterable[Tensor]) -> tuple:
+    """What a program is made for: shapes, types, devices, and what is trained."""
+    return tuple((tuple(t.shape), t.dtype, t.device, t.requires_grad) for t in tensors)
 
 
 def _warn(reason: str) -> None:
     message = f"derivatives: {reason}; eager code goes on, slower and equally right"
-    warnings.warn(message, stacklevel=3)
+    warnings.warn(message, stacklevel=4)
 
 
 def perturbed(tensor: Tensor) -> Tensor:
@@ -103,15 +112,21 @@ def perturbed(tensor: Tensor) -> Tensor:
 
 
 def agree(ours: Tensor, theirs: Tensor, inputs: Sequence[Tensor]) -> bool:
-    """Whether every one of K terms `[K]`, and the gradient of each, is finite and the same.
+    """Whether every one of K terms `[K]`, and the gradient of each, is finite and the same."""
+    trained = [tensor for tensor in inputs if tensor.requires_grad]
+    return near((ours, rows(ours, trained)), (theirs, rows(theirs, trained)))
+
+
+def near(ours: tuple[Tensor, Tensor], theirs: tuple[Tensor, Tensor]) -> bool:
+    """Whether terms `[K]` and their gradients `[K, P]` are finite and the same.
 
     Differences are relative to the norm of each row; a term that vanishes by construction, as under
     a hard constraint, is the square of a rounding error: (10 ε)² of the largest is allowed.
     """
-    rounding = (10 * torch.finfo(theirs.dtype).eps) ** 2
-    tolerance = DOUBLE if theirs.dtype == torch.float64 else SINGLE
-    trained = [tensor for tensor in inputs if tensor.requires_grad]
-    for a, b in ((ours[:, None], theirs[:, None]), (rows(ours, trained), rows(theirs, trained))):
+    values, _ = theirs
+    rounding = (10 * torch.finfo(values.dtype).eps) ** 2
+    tolerance = DOUBLE if values.dtype == torch.float64 else SINGLE
+    for a, b in ((ours[0][:, None], values[:, None]), (ours[1], theirs[1])):
         size = b.norm(dim=1)
         allowed = tolerance * size + rounding * size.max()
         if not torch.isfinite(a).all() or ((a - b).norm(dim=1) > allowed).any():
@@ -139,19 +154,24 @@ def flattened(
     for key in keys:
         points = batch.points[key]
         parts = {("x", ""): points.x, ("normal", ""): points.normal, ("image", ""): points.image}
+        parts[("weight", "")] = points.weight
         parts |= {("target", name): value for name, value in (points.target or {}).items()}
         for (part, name), tensor in parts.items():
             if tensor is not None:
                 plan.append((key, part, name))
                 tensors.append(tensor)
+    weighted = tuple(batch.weights or ())
+    tensors += [batch.weights[name] for name in weighted]
 
     def rebuild(flat: Sequence[Tensor]) -> Collocation:
         points: dict[str, dict] = {key: {} for key, *_ in plan}
-        for (key, part, name), tensor in zip(plan, flat, strict=True):
+        left = iter(flat)
+        for key, part, name in plan:
             if name:
-                points[key].setdefault(part, {})[name] = tensor
+                points[key].setdefault(part, {})[name] = next(left)
             else:
-                points[key][part] = tensor
-        return Collocation({key: Points(**parts) for key, parts in points.items()})
+                points[key][part] = next(left)
+        sets = {key: Points(**parts) for key, parts in points.items()}
+        return Collocation(sets, weights=dict(zip(weighted, left, strict=True)) or None)
 
     return tensors, rebuild

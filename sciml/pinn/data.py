@@ -1,25 +1,28 @@
-"""Collocation data: which points each step sees, a function of (seed, step) alone."""
+"""Collocation data: which points each step sees, a function of (seed, step), and under an adaptive
+rule of the residuals so far.
+"""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import torch
 
 from sciml.contracts import UserError
-from sciml.pinn import names, reference
+from sciml.pinn import names, truth, windows
+from sciml.pinn.adaptive import residual_size
+from sciml.pinn.densities import Density
 from sciml.pinn.points import Block, Collocation, Points
 from sciml.pinn.problem import RESIDUAL, TRUTH, Problem
 from sciml.pinn.regions import At, Interior, Region
-from sciml.pinn.samplers import UnitSampler, uniform
+from sciml.pinn.sampling import Sampling
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from sciml.contracts import Objective
+    from sciml.pinn.objective import CollocationLoss
 
 __all__ = ["Collocation", "CollocationData", "Points", "Sampling"]
 
@@ -28,44 +31,7 @@ SETS, LARGEST = 64, 400_000
 #: Grid of the evaluation along each coordinate, by the number of coordinates.
 GRID = {1: 1001, 2: 101, 3: 41, 4: 17}
 #: Keys of the streams of random numbers.
-TRAINING, HELD_OUT = 0, 1
-
-
-@final
-@dataclass(frozen=True)
-class Sampling:
-    """How many points, drawn how and how often.
-
-    Args:
-        points: "residual" and the name of each condition → points per step; conditions at given
-            points may be left out: then all of them are used.
-        method: spreads points over the unit cube.
-        every: steps that see the same points; None keeps one set for good.
-        grid: points of the evaluation grid per coordinate, end points included.
-    """
-
-    points: Mapping[str, int]
-    method: UnitSampler = uniform
-    every: int | None = 1
-    grid: Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        for name, n in self.points.items():
-            if isinstance(n, bool) or not isinstance(n, int) or n <= 0:
-                raise UserError(
-                    f"sampling: expected a whole number of points > 0 for {name!r}, got {n!r}; "
-                    f"set sampling.points.{name}=128"
-                )
-        if not callable(self.method):
-            raise UserError(
-                f"sampling: expected method to be a function, got {self.method!r}; "
-                "set sampling.method={_target_: sciml.pinn.samplers.sobol, _partial_: true}"
-            )
-        if self.every is not None and self.every < 1:
-            raise UserError(
-                f"sampling: expected every >= 1 or null, got {self.every}; "
-                "null keeps one set of points"
-            )
+TRAINING, HELD_OUT, ADAPTIVE = 0, 1, 2
 
 
 @final
@@ -75,6 +41,9 @@ class CollocationData:
     Points are drawn in float64 in blocks of consecutive sets, keyed by (seed, block): what a step
     sees does not depend on where a run started. Ranks get equal, contiguous shares of each set, so
     that the mean of their means is the mean of the set.
+
+    Points that follow the residual are state: every rank works out the same whole set, and a
+    checkpoint holds it.
 
     `reference` is the reference solution, where it is the truth.
     """
@@ -86,13 +55,48 @@ class CollocationData:
         self.regions: dict[str, Region] = {RESIDUAL: Interior()}
         self.regions |= {c.name: c.region for c in problem.conditions}
         self.sizes = self._sizes()
+        for grading in sampling.density:
+            grading.check(problem.coordinates, problem.domain.bounds)
+        if sampling.density and problem.domain.cloud is not None:
+            raise UserError("sampling: expected a shape for density=, got a cloud of points")
+        if getattr(sampling.adaptive, "box_only", False) and not problem.domain.fills_box:
+            raise UserError(
+                "sampling: expected an interval, rectangle or box for this adaptive rule, got "
+                "another shape; choose sampling=rad"
+            )
+        self._within: windows.Window = {}
+        self._adapted: _Adapted | None = None
+        self.configure()
         problem.domain.axes(self.grid)
         path = problem.reference if problem.exact is None else None
-        self.reference = None if path is None else self._read(path)
-        self._truth = self._known()
+        self.reference = None if path is None else truth.read(problem, path)
+        self._truth = truth.known(problem, self.reference, self.grid)
         total = sum(self.sizes.values())
         fresh = max(1, min(SETS, LARGEST // total))
-        self.sets = 1 if sampling.every is None else fresh
+        alone = sampling.every is None or sampling.adaptive is not None
+        self.sets = 1 if alone else fresh
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every step sees the same points."""
+        return self.sampling.every is None
+
+    def configure(self, within: Mapping[str, Sequence[float]] | None = None) -> None:
+        """The part of the domain that a phase is about: `{"t": [0.0, 0.5]}`; all of it where None.
+
+        Time can be cut in any domain, space in an interval, rectangle or box (`windows`). Held-out
+        points are cut likewise, for they judge the training; the truth is not.
+        """
+        domain = self.problem.domain
+        self._within = windows.window(within, domain)
+        self._drawn = {
+            name: windows.restricted(region, domain, self._within)
+            for name, region in self.regions.items()
+        }
+        inside = self._drawn[RESIDUAL][1]
+        self._density = Density(self.sampling.density, inside.coordinates, inside.bounds)
+        if self._adapted is not None and self._adapted.within != self._within:
+            self._adapted = None
 
     def _sizes(self) -> dict[str, int]:
         sizes = dict(self.sampling.points)
@@ -119,13 +123,44 @@ class CollocationData:
 
     def _draw(self, stream: int, block: int, sets: int) -> Block:
         points = {}
-        for key, (name, region) in enumerate(self.regions.items()):
-            entropy = np.random.SeedSequence([self.seed, stream, block, key])
-            rng = np.random.Generator(np.random.Philox(entropy))
-            points[name] = region.sample(
-                self.problem.domain, self.sizes[name], self.sampling.method, rng, sets
-            )
+        for key, (name, (region, domain)) in enumerate(self._drawn.items()):
+            rng, n = self._generator(stream, block, key), self.sizes[name]
+            if name == RESIDUAL:
+                points[name] = self._weighted(self._inside(n, rng, sets), sets)
+            else:
+                points[name] = region.sample(domain, n, self.sampling.method, rng, sets)
         return Block(points, self.sizes)
+
+    def _generator(self, *key: int) -> np.random.Generator:
+        entropy = np.random.SeedSequence([self.seed, *key])
+        return np.random.Generator(np.random.Philox(entropy))
+
+    def _inside(self, n: int, rng: np.random.Generator, sets: int = 1) -> Points:
+        """The equations' points `[sets·n, d]` of the base density."""
+        region, domain = self._drawn[RESIDUAL]
+        graded = bool(self.sampling.density)
+        method = self._density.sampler(self.sampling.method) if graded else self.sampling.method
+        return region.sample(domain, n, method, rng, sets)
+
+    def _weighted(
+        self, points: Points, sets: int = 1, factor: torch.Tensor | None = None
+    ) -> Points:
+        """With weights p^(−2 exponent) times `factor` `[n]`, 1 in the mean of each set."""
+        if not self.sampling.density and factor is None:
+            return points
+        p = torch.from_numpy(self._density.relative(points.x.numpy()))
+        weight = p ** (-2 * self.sampling.exponent)
+        weight = (weight if factor is None else weight * factor).reshape(sets, -1)
+        return replace(points, weight=(weight / weight.mean(1, keepdim=True)).flatten())
+
+    def _training(self, block: int) -> Block:
+        """Block number `block` of the training points, with the adapted ones where there are."""
+        drawn = self._draw(TRAINING, block, self.sets)
+        if self._adapted is None:
+            return drawn
+        x, factor = self._adapted.x, self._adapted.factor
+        points = {**drawn.points, RESIDUAL: self._weighted(Points(x), factor=factor)}
+        return Block(points, {**self.sizes, RESIDUAL: len(x)})
 
     def _set_of(self, step: int) -> int:
         return 0 if self.sampling.every is None else step // self.sampling.every
@@ -147,18 +182,21 @@ class CollocationData:
                     f"sampling: expected equal shares of every set for {ranks} ranks, got {n} "
                     f"points for {name!r}; {remedy}use another number of devices"
                 )
+        growth = 0 if self.sampling.adaptive is None else self.sampling.adaptive.growth
+        if growth % ranks:
+            raise UserError(
+                f"sampling: expected equal shares of every set for {ranks} ranks, got {growth} "
+                f"points more each time; set sampling.adaptive.growth={-(-growth // ranks) * ranks}"
+            )
 
     def _batches(self, start: int, rank: int, ranks: int) -> Iterator[Collocation]:
-        shown = self._set_of(start)
-        number = shown // self.sets
-        block = self._draw(TRAINING, number, self.sets)
-        batch = block.step(shown % self.sets, rank, ranks)
+        shown, drawn, adapted = -1, -1, self._adapted
         for step in itertools.count(start):
             current = self._set_of(step)
+            if current // self.sets != drawn or adapted is not self._adapted:
+                drawn, adapted, shown = current // self.sets, self._adapted, -1
+                block = self._training(drawn)
             if current != shown:
-                if current // self.sets != number:
-                    number = current // self.sets
-                    block = self._draw(TRAINING, number, self.sets)
                 batch, shown = block.step(current % self.sets, rank, ranks), current
             yield batch
 
@@ -172,58 +210,6 @@ class CollocationData:
         """The evaluation grid in the domain, or the reference's, with the fields compared."""
         return self._truth
 
-    def _known(self) -> Points | None:
-        problem, known = self.problem, self.reference
-        if problem.exact is not None:
-            _, x, _ = problem.domain.grid(self.grid)
-            truth = self._exact(torch.from_numpy(x))
-        elif known is not None:
-            values = {name: torch.from_numpy(value) for name, value in known.values.items()}
-            truth = Points(torch.from_numpy(known.x), target=values)
-        else:
-            return None
-        for name, value in (truth.target or {}).items():
-            if not value.any():
-                raise UserError(
-                    f"{problem.name}: expected a truth that is not zero everywhere, got zero for "
-                    f"{name!r}, which has no relative error; leave it out of compared="
-                )
-        return truth
-
-    def _read(self, path: Path) -> reference.Reference:
-        """The fields compared of a reference solution, where all of them have a value."""
-        problem = self.problem
-        fields = problem.compared or (*problem.unknowns, *problem.derived)
-        known = reference.read(path, problem.coordinates, fields)
-        missing = [name for name in problem.compared or () if name not in known.values]
-        if missing:
-            raise UserError(
-                f"{problem.name}: expected {missing} in the reference {path.name}, which has "
-                f"{tuple(known.values)} of what is compared; add to the file or shorten compared="
-            )
-        outside = ~problem.domain.contains(known.x)
-        if outside.any():
-            raise UserError(
-                f"{problem.name}: expected the reference {path.name} inside the domain "
-                f"({problem.domain.extent}), got {int(outside.sum())} points outside, the first at "
-                f"{known.x[outside][0].tolist()}; give nan there, or check the units"
-            )
-        return known
-
-    def _exact(self, x: torch.Tensor) -> Points:
-        compared = self.problem.compared
-        truth = self.problem.truth(x).items()
-        values = {k: v.detach() for k, v in truth if compared is None or k in compared}
-        for name, value in values.items():
-            bad = ~torch.isfinite(value)
-            if bad.any():
-                raise UserError(
-                    f"{self.problem.name}: exact: expected finite values of {name} on the grid, "
-                    f"got {value[bad][0]} at {x[bad][0].tolist()}; set sampling.grid or the domain "
-                    "so that no point is singular"
-                )
-        return Points(x, target=values)
-
     @property
     def grid(self) -> tuple[int, ...]:
         """Points of the evaluation grid per coordinate."""
@@ -232,16 +218,56 @@ class CollocationData:
         d = self.problem.domain.dimension
         return (GRID[d],) * d
 
-    def refresh(self, model: "nn.Module", objective: "Objective", step: int) -> None:
-        """Points do not depend on the model."""
+    def refresh(self, model: "nn.Module", objective: "CollocationLoss", step: int) -> None:
+        """Lets the adaptive rule act where optimiser step `step` begins another set."""
+        rule, number = self.sampling.adaptive, self._set_of(step)
+        if rule is None or (self._adapted is not None and self._adapted.number == number):
+            return
+        if self._adapted is None:
+            rng = self._generator(TRAINING, number, 0)
+            x = self._inside(self.sizes[RESIDUAL], rng).x
+            self._adapted = _Adapted(number, x, None, dict(self._within))
+            return
+        rng = self._generator(ADAPTIVE, number, 0)
+        x, factor = rule(
+            self._adapted.x.numpy(),
+            lambda n: self._inside(n, rng).x.numpy(),
+            lambda x: residual_size(model, objective, x),
+            rng,
+        )
+        self._adapted = _Adapted(
+            number,
+            torch.from_numpy(np.ascontiguousarray(x)),
+            None if factor is None else torch.from_numpy(factor),
+            dict(self._within),
+        )
 
     def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors; the points where they follow the residual."""
+        state = self._identity()
+        return state if self._adapted is None else {**state, "adapted": asdict(self._adapted)}
+
+    def _identity(self) -> dict[str, Any]:
         return {"seed": self.seed, "sets": self.sets, "sizes": dict(self.sizes)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to restore, but another seed or size would be another sequence of batches."""
-        if state != self.state_dict():
+        """Restores adapted points; another seed or size would be another sequence of batches."""
+        found = {key: value for key, value in state.items() if key != "adapted"}
+        follows = self.sampling.adaptive is not None
+        if found != self._identity() or ("adapted" in state and not follows):
             raise UserError(
-                f"resume: expected the points of the checkpoint, {state}, got {self.state_dict()}; "
+                f"resume: expected the points of the checkpoint, {found}, got {self._identity()}; "
                 "use the seed and the sampling of the run"
             )
+        self._adapted = _Adapted(**state["adapted"]) if "adapted" in state else None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Adapted:
+    """Points `[n, d]` that follow the residual, and of which set and window they are."""
+
+    number: int
+    x: torch.Tensor
+    factor: torch.Tensor | None
+    within: windows.Window

@@ -1,22 +1,30 @@
 """The loss terms of a problem at collocation points: a mean square per equation and condition.
 
-    L_k = (1/n) Σ_i r_k(x_i)²          conditions with the same term are added, as four walls are
+    L_k = (1/n) Σ_i w_i r_k(x_i)²      conditions with the same term are added, as four walls are
+
+The weights w_i of the points are 1 unless their density or a `point_weights` rule gives others.
 
 Derivatives come from an `Engine`: nested autograd, Taylor streams, or either of them compiled.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from sciml.calculus.pointwise import autograd
-from sciml.contracts import LossTerms
+from sciml.contracts import LossTerms, UserError
+from sciml.pinn.compiled_rows import CompiledRows, with_gradients
 from sciml.pinn.compiled_terms import CompiledTerms, Derivatives
 from sciml.pinn.fields import Asked, Fields, check_shape
-from sciml.pinn.points import Collocation
+from sciml.pinn.linearised import Linearisation
+from sciml.pinn.passes import shared_passes
+from sciml.pinn.point_weights import PointWeights, gathered
+from sciml.pinn.points import Collocation, Points
 from sciml.pinn.problem import RESIDUAL, Problem
 
 
@@ -42,53 +50,190 @@ class CollocationLoss(nn.Module):
     Args:
         problem: equations and conditions.
         engine: how derivatives are taken; nested autograd where None.
+        point_weights: rule by which equations weigh their points; None leaves them alone.
     """
 
-    def __init__(self, problem: Problem, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        engine: Engine | None = None,
+        point_weights: PointWeights | None = None,
+    ) -> None:
         super().__init__()
-        self.problem = problem
+        self.point_weights = point_weights
+        self.problem = self.stated = problem
         self.engine = engine or Engine()
         self.terms = problem.terms
-        self._compiled = CompiledTerms(self._vector, self.engine.derivatives, problem.asked)
+        self._prepare()
+        self._linearisation = Linearisation()
 
     def forward(self, model: nn.Module, batch: Collocation) -> LossTerms:
         if self.engine.compiled and self.training and torch.is_grad_enabled():
-            vector = self._compiled(model, batch)
+            scalars = self._compiled(model, batch).unbind()
         else:
-            vector = self._vector(model, batch, self.engine.derivatives)
-        return dict(zip(self.terms, vector.unbind(), strict=True))
+            scalars = self._scalars(model, batch, self.engine.derivatives)
+        return dict(zip(self.terms, scalars, strict=True))
+
+    def rows(
+        self, model: nn.Module, batch: Collocation, parameters: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """`contracts.GradientRows`: the terms `[K]` and their gradients `[K, P]`, detached.
+
+        Compiled, they cost what one plain step does where the terms have points of their own.
+        """
+        if self.engine.compiled:
+            found = self._compiled_rows(model, batch, parameters)
+            if found is not None:
+                return found
+
+        own = dict(model.named_parameters())
+        function: Callable[[Tensor], Tensor] = model
+        if any(own[name] is not value for name, value in parameters.items()):
+
+            def function(x: Tensor) -> Tensor:
+                return functional_call(model, dict(parameters), (x,))
+
+        scalars = self._scalars(function, batch, self.engine.derivatives)
+        return with_gradients(scalars, tuple(parameters.values()))
+
+    def _prepare(self) -> None:
+        """Programs of the problem as it stands, to be compiled at their first use."""
+        derivatives, asked = self.engine.derivatives, self.problem.asked
+        self._compiled = CompiledTerms(self._vector, derivatives, asked)
+        self._compiled_rows = CompiledRows(partial(self._scalars, apart=True), derivatives, asked)
+
+    def configure(
+        self,
+        constants: Mapping[str, float] | None = None,
+        causal_tolerance: float | None = None,
+    ) -> None:
+        """A phase's values of the problem's constants; those it does not name are as stated.
+
+        `causal_tolerance` is that of `point_weights.Causal`, its own where None.
+        """
+        if hasattr(self.point_weights, "configure"):
+            self.point_weights.configure(causal_tolerance)
+        elif causal_tolerance is not None:
+            raise UserError(
+                f"causal_tolerance: expected causal point weights, got {self.point_weights!r}; "
+                "set point_weights=causal"
+            )
+        problem = self.stated.at(constants or {})
+        if problem.constants != self.problem.constants:
+            self.problem = problem  # programs hold the old numbers
+            self._prepare()
+
+    def weigh(
+        self,
+        model: nn.Module,
+        batches: Sequence[Collocation],
+        add_over_ranks: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+    ) -> list[Collocation]:
+        """The batches of a training step with the weights of their points for this step.
+
+        To be called once a step: a rule's state moves on at every call. Equal on every rank. Costs
+        an evaluation of the equations without a graph where there is a rule, else nothing.
+        """
+        if self.point_weights is None:
+            return list(batches)
+        return [self._weighed(model, batch, add_over_ranks) for batch in batches]
+
+    def _weighed(
+        self, model: nn.Module, batch: Collocation, add_over_ranks: Callable[[Tensor], Tensor]
+    ) -> Collocation:
+        points = batch.points[RESIDUAL]
+        here = torch.stack((*self.equations(model, points).values(), *points.x.unbind(1)), dim=1)
+        first = batch.share[0] * len(points)
+        everywhere = gathered(here, batch.share, add_over_ranks)
+        names = self.problem.equation_names
+        rows = dict(zip(names, everywhere[:, : len(names)].unbind(1), strict=True))
+        weights = self.point_weights(rows, everywhere[:, len(names) :])
+        own = {name: weight[first : first + len(points)] for name, weight in weights.items()}
+        return replace(batch, weights=own)
+
+    def criteria(self) -> dict[str, Tensor]:
+        """What the rule of the point weights tells of its progress, for the log."""
+        own = getattr(self.point_weights, "criteria", dict)
+        return own()
+
+    def equations(self, model: nn.Module, points: Points) -> dict[str, Tensor]:
+        """The equations' residuals `[n]` at any points, without weights and without a graph."""
+        problem, batch = self.problem, Collocation({RESIDUAL: points})
+        asked = {RESIDUAL: problem.asked[RESIDUAL]}
+        with torch.no_grad():
+            fields = fields_at(model, problem, batch, asked, self.engine.derivatives)
+            return problem.equations(fields[RESIDUAL])
 
     def residuals(self, model: nn.Module, batch: Collocation) -> dict[str, Tensor]:
         """Rows `[N]` per term whose mean square is the term.
 
         A term of several conditions holds the rows of all of them, r_i √(N/n_i) with N rows in all.
         """
-        rows = self._rows(model, batch, self.engine.derivatives)
+        return self._joined(model, batch, self.engine.derivatives)
+
+    def linearised(
+        self, model: nn.Module, batch: Collocation, parameters: Mapping[str, Tensor]
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """`contracts.Linearised`: the rows `[N]` and their Jacobian `[N, P]` by term."""
+        return self._linearisation(self.problem, self._joined, model, batch, parameters)
+
+    def coupled(
+        self, model: nn.Module, batch: Collocation, parameters: Mapping[str, Tensor]
+    ) -> tuple[str, ...]:
+        """The terms with rows that see other points than their own, looked for at this batch."""
+        return self._linearisation.coupled(self.problem, self._joined, model, batch, parameters)
+
+    def _joined(
+        self, function: Callable[[Tensor], Tensor], batch: Collocation, derivatives: Derivatives
+    ) -> dict[str, Tensor]:
+        rows = self._rows(function, batch, derivatives)
         return {term: joined(parts) for term, parts in rows.items()}
 
     def _rows(
-        self, function: Callable[[Tensor], Tensor], batch: Collocation, derivatives: Derivatives
+        self,
+        function: Callable[[Tensor], Tensor],
+        batch: Collocation,
+        derivatives: Derivatives,
+        apart: bool = False,
     ) -> dict[str, list[Tensor]]:
-        """Residuals `[n_i]` by term, one entry per equation or condition."""
+        """Residuals √w r `[n_i]` by term, one entry per equation or condition."""
         problem = self.problem
-        fields = fields_at(function, problem, batch, problem.asked, derivatives)
+        fields = fields_at(function, problem, batch, problem.asked, derivatives, apart)
         rows: dict[str, list[Tensor]] = {term: [] for term in self.terms}
         for name, residual in problem.equations(fields[RESIDUAL]).items():
-            rows[name].append(check_shape(name, residual, len(fields[RESIDUAL])))
+            residual = check_shape(name, residual, len(fields[RESIDUAL]))
+            own = None if batch.weights is None else batch.weights.get(name)
+            rows[name].append(scaled(residual, batch.points[RESIDUAL].weight, own))
         for condition in problem.conditions:
             at = fields[condition.name]
             residual = check_shape(condition.name, condition.residual(at), len(at))
-            rows[condition.term].append(residual)
+            rows[condition.term].append(scaled(residual, batch.points[condition.name].weight))
         return rows
 
     def _vector(
         self, function: Callable[[Tensor], Tensor], batch: Collocation, derivatives: Derivatives
     ) -> Tensor:
         """The terms as one vector `[K]`."""
-        rows = self._rows(function, batch, derivatives)
-        return torch.stack(
-            [torch.stack([part.square().mean() for part in parts]).sum() for parts in rows.values()]
-        )
+        return torch.stack(self._scalars(function, batch, derivatives))
+
+    def _scalars(
+        self,
+        function: Callable[[Tensor], Tensor],
+        batch: Collocation,
+        derivatives: Derivatives,
+        apart: bool = False,
+    ) -> list[Tensor]:
+        """The terms one by one: the gradient of one goes through no part of another."""
+        rows = self._rows(function, batch, derivatives, apart)
+        return [torch.stack([r.square().mean() for r in parts]).sum() for parts in rows.values()]
+
+
+def scaled(residual: Tensor, *weights: Tensor | None) -> Tensor:
+    """√w r: its mean square is the mean of w r²; `residual` itself where no weight is given."""
+    for weight in weights:
+        if weight is not None:
+            residual = residual * weight.sqrt()
+    return residual
 
 
 def joined(parts: list[Tensor]) -> Tensor:
@@ -103,26 +248,24 @@ def fields_at(
     batch: Collocation,
     asked: Mapping[str, Asked],
     derivatives: Derivatives,
+    apart: bool = False,
 ) -> dict[str, Fields]:
-    """The fields asked for at each set of points; sets that ask for the same share one pass."""
-    pieces: list[tuple[str, bool, Tensor, frozenset[str]]] = []
-    for key, what in asked.items():
-        points = batch.points[key]
-        pieces.append((key, False, points.x, what.names))
-        if points.image is not None:
-            pieces.append((key, True, points.image, what.image))
+    """The fields asked for at each set of points; sets that ask for the same share one pass.
+
+    Args:
+        apart: only those do that belong to one term.
+    """
+    term = {condition.name: condition.term for condition in problem.conditions}
+    owner = (lambda key: term.get(key, key)) if apart else (lambda key: None)
     found: dict[tuple[str, bool], dict[str, Tensor]] = {}
-    for names in dict.fromkeys(names for *_, names in pieces if names):
-        same = [(key, image, x) for key, image, x, those in pieces if those == names]
+    for (names, _), same in shared_passes(batch, asked, owner).items():
         x = same[0][2] if len(same) == 1 else torch.cat([x for *_, x in same])
-        values = derivatives(function, x, problem.unknowns, problem.coordinates, names)
+        values = derivatives(function, x, problem.outputs, problem.coordinates, names)
         sizes = [len(x) for *_, x in same]
         cut = {name: value.split(sizes) for name, value in values.items()}
         for place, (key, image, _) in enumerate(same):
             found[key, image] = {name: cut[name][place] for name in names}
     return {
-        key: Fields(
-            problem.coordinates, batch.points[key], found.get((key, False)), found.get((key, True))
-        )
+        key: problem.fields(batch.points[key], found.get((key, False)), found.get((key, True)))
         for key in asked
     }

@@ -1,7 +1,7 @@
 """Points with what belongs to them, and the batch of a PINN: named sets of points."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import torch
@@ -18,12 +18,14 @@ class Points:
         normal: `[n, d]`, outward unit normal of the boundary, 0 in the column of time.
         target: name of a field → its value there `[n]`.
         image: `[n, d]`, the partner of each point under periodicity.
+        weight: `[n]`, >= 0 and 1 in the mean: of each square in the mean that is a term.
     """
 
     x: Tensor
     normal: Tensor | None = None
     target: Mapping[str, Tensor] | None = None
     image: Tensor | None = None
+    weight: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -34,6 +36,7 @@ class Points:
             None if self.normal is None else self.normal[rows],
             None if self.target is None else {k: v[rows] for k, v in self.target.items()},
             None if self.image is None else self.image[rows],
+            None if self.weight is None else self.weight[rows],
         )
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "Points":
@@ -45,6 +48,7 @@ class Points:
             None if self.normal is None else self.normal.to(device, dtype),
             None if self.target is None else _moved(self.target, device, dtype),
             None if self.image is None else self.image.to(device, dtype),
+            None if self.weight is None else self.weight.to(device, dtype),
         )
 
 
@@ -92,10 +96,13 @@ class Collocation:
     Args:
         points: name → points.
         origin: the block this was cut from and its place therein, so that a block moves only once.
+        weights: name of an equation → weights `[n]` of its squares, beside those of the points
+            (see `point_weights`).
     """
 
     points: Mapping[str, Points]
     origin: tuple[Block, int, int, int] | None = field(default=None, repr=False)
+    weights: Mapping[str, Tensor] | None = None
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "Collocation":
         device = torch.device(device)
@@ -103,5 +110,14 @@ class Collocation:
             return self
         if self.origin is not None:
             block, index, rank, ranks = self.origin
-            return block.to(device, dtype).step(index, rank, ranks)
-        return Collocation({name: p.to(device, dtype) for name, p in self.points.items()})
+            moved = block.to(device, dtype).step(index, rank, ranks)
+        else:
+            moved = Collocation({name: p.to(device, dtype) for name, p in self.points.items()})
+        if self.weights is None:
+            return moved
+        return replace(moved, weights=_moved(self.weights, device, dtype))
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """(rank, ranks): which of the equal, contiguous shares of every set these points are."""
+        return (0, 1) if self.origin is None else self.origin[2:]
