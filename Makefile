@@ -1,5 +1,5 @@
 # Every target sets up what it needs by itself: a fresh clone needs python3 and make only.
-#   make demo         train the Helmholtz case and print its error
+#   make demo         solve the Helmholtz case twice, by annealed gradients and by least squares, and print the errors
 #   make test         the quick tests; make test ARGS="-m accuracy" for others
 #   make lint         style and spelling
 #   make types        mypy, which does not pass yet and is not part of lint
@@ -28,6 +28,7 @@ $(VENV)/.stamp: pyproject.toml setup.py constraints.txt
 
 demo: $(VENV)/.stamp
 	$(BIN)/sciml run helmholtz_2d
+	$(BIN)/sciml run helmholtz_2d/best
 
 test: $(VENV)/.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
