@@ -59,6 +59,27 @@ def encoder(inputs: int, outputs: int, generator: Generator | None = None) -> nn
     return layer
 
 
+def spread(
+    inputs: int,
+    outputs: int,
+    generator: Generator | None = None,
+    scale: float = 1.0,
+    bias: float = 1.0,
+) -> nn.Linear:
+    """A `dense` layer with weights times `scale` and biases uniform in [-bias, bias].
+
+    As the first layer: units that bend at different places, at once as sharply or as often as the
+    solution does. Least squares then needs fewer steps to leave the start.
+    """
+    require_positive("spread layer", scale=scale, bias=bias)
+    layer = dense(inputs, outputs, generator)
+    with torch.no_grad():
+        draw = 2 * torch.rand(outputs, dtype=torch.float64, generator=generator) - 1
+        layer.weight.mul_(scale)
+        layer.bias.copy_(bias * draw)
+    return layer
+
+
 @final
 class Factorised(nn.Module):
     """Random weight factorisation: y = (diag(exp s) V) x + b with s and V trained.

@@ -26,6 +26,7 @@ class MLP(nn.Module):
     Args:
         activation: σ, elementwise.
         linear: factory of the layers: `dense`, or `Factorised` for random weight factorisation.
+        first: factory of the first layer, such as a partial `layers.spread`; `linear` where None.
     """
 
     def __init__(
@@ -37,11 +38,12 @@ class MLP(nn.Module):
         generator: Generator | None = None,
         activation: Callable[[Tensor], Tensor] = torch.tanh,
         linear: LinearFactory = dense,
+        first: LinearFactory | None = None,
     ) -> None:
         super().__init__()
         _check_sizes("MLP", inputs, outputs, width, depth)
         self.activation = activation
-        self.hidden = _stack(inputs, width, depth, generator, linear)
+        self.hidden = _stack(inputs, width, depth, generator, linear, first)
         self.output = linear(width, outputs, generator)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,6 +124,42 @@ class Embedded(nn.Module):
 
 
 @final
+class Separate(nn.Module):
+    """A network of its own for each output, of some of the coordinates: a(x, y) beside u(x, y, t).
+
+    Args:
+        of: for each output, the columns of the coordinates it is a function of.
+        network: factory of each network, such as `MLP` or `Gated`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        width: int,
+        depth: int,
+        generator: Generator | None = None,
+        of: Sequence[Sequence[int]] = (),
+        network: NetworkFactory = MLP,
+    ) -> None:
+        super().__init__()
+        self.of = [list(columns) for columns in of]
+        known = range(inputs)
+        if len(self.of) != outputs or not all(c and {*c} <= {*known} for c in self.of):
+            raise UserError(
+                f"separate networks: expected for each of {outputs} outputs some of the columns "
+                f"{list(known)}, got {self.of}; set network.of, e.g. [[0, 1, 2], [0, 1]]"
+            )
+        self.parts = nn.ModuleList(
+            network(len(columns), 1, width, depth, generator) for columns in self.of
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = zip(self.parts, self.of, strict=True)
+        return torch.cat([part(x[:, columns]) for part, columns in parts], dim=-1)
+
+
+@final
 class Standardise(nn.Module):
     """network((x − mean)/std), so that the network sees coordinates of order one.
 
@@ -186,8 +224,14 @@ def _check_sizes(owner: str, inputs: int, outputs: int, width: int, depth: int) 
 
 
 def _stack(
-    inputs: int, width: int, depth: int, generator: Generator | None, linear: LinearFactory
+    inputs: int,
+    width: int,
+    depth: int,
+    generator: Generator | None,
+    linear: LinearFactory,
+    first: LinearFactory | None = None,
 ) -> nn.ModuleList:
     """`depth` layers: inputs → width → … → width."""
-    sizes = [inputs, *[width] * depth]
-    return nn.ModuleList(linear(m, n, generator) for m, n in pairwise(sizes))
+    factories = [first or linear, *[linear] * (depth - 1)]
+    sizes = pairwise([inputs, *[width] * depth])
+    return nn.ModuleList(f(*size, generator) for f, size in zip(factories, sizes, strict=True))

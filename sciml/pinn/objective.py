@@ -93,7 +93,7 @@ class CollocationLoss(nn.Module):
             def function(x: Tensor) -> Tensor:
                 return functional_call(model, dict(parameters), (x,))
 
-        scalars = self._scalars(function, batch, self.engine.derivatives)
+        scalars = self._scalars(function, batch, self.engine.derivatives, apart=True)
         return with_gradients(scalars, tuple(parameters.values()))
 
     def _prepare(self) -> None:

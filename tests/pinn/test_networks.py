@@ -6,9 +6,10 @@ from functools import partial
 import pytest
 import torch
 
+from sciml.calculus.pointwise import autograd, taylor
 from sciml.contracts import UserError
-from sciml.pinn.layers import Factorised, Fourier, dense, encoder
-from sciml.pinn.networks import MLP, Embedded, Gated, HardConstraint, Standardise
+from sciml.pinn.layers import Factorised, Fourier, dense, encoder, spread, xavier_std
+from sciml.pinn.networks import MLP, Embedded, Gated, HardConstraint, Separate, Standardise
 
 FAMILY = {
     "mlp": MLP,
@@ -108,3 +109,43 @@ def test_standardise_and_hard_constraint():
 def test_mistakes(build, message):
     with pytest.raises(UserError, match=message):
         build()
+
+
+def test_a_spread_first_layer_bends_in_many_places():
+    first = partial(spread, scale=3.0, bias=0.5)
+    network = MLP(2, 1, 400, 2, seeded(), first=first)
+    layer, second = network.hidden
+    assert layer.bias.detach().abs().max() <= 0.5
+    assert layer.bias.std().item() == pytest.approx(0.5 / math.sqrt(3), rel=0.1)
+    assert layer.weight.std().item() == pytest.approx(3 * xavier_std(2, 400), rel=0.1)
+    assert second.weight.std().item() == pytest.approx(xavier_std(400, 400), rel=0.1)
+    assert not second.bias.any()
+
+
+@pytest.mark.parametrize("wrong", [{"scale": 0.0}, {"bias": -1.0}])
+def test_a_spread_layer_needs_positive_numbers(wrong):
+    with pytest.raises(UserError, match="spread layer: expected"):
+        spread(2, 3, **wrong)
+
+
+def test_separate_networks_see_their_own_coordinates():
+    network = Separate(3, 2, 5, 2, seeded(), of=[[0, 1, 2], [0, 1]]).double()
+    x = torch.rand(6, 3, dtype=torch.float64)
+    later = x.clone()
+    later[:, 2] += 1.0
+    u, a = network(x).unbind(1)
+    u_later, a_later = network(later).unbind(1)
+    assert torch.equal(a, a_later)
+    assert not torch.equal(u, u_later)
+    names = {"u_t", "a", "a_x", "a_t"}
+    found = taylor.derivatives(network, x, ("u", "a"), ("x", "y", "t"), names)
+    nested = autograd.derivatives(network, x, ("u", "a"), ("x", "y", "t"), names)
+    for name in names:
+        torch.testing.assert_close(found[name], nested[name])
+    assert not found["a_t"].any()
+
+
+@pytest.mark.parametrize("of", [[], [[0]], [[0], [1, 3]], [[0], []]])
+def test_separate_networks_want_columns_for_each_output(of):
+    with pytest.raises(UserError, match="for each of 2 outputs some of the columns"):
+        Separate(3, 2, 5, 2, of=of)

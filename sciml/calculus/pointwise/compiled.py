@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from sciml.calculus.pointwise.joint import Function, Joint, points_last, record
+from sciml.calculus.pointwise.joint import Function, Joint, points_last, record, record_rows
 from sciml.contracts import UserError
 
 #: Whole-array kernels of the vector library beat inductor's loops by about 5 times on one core.
@@ -47,21 +47,77 @@ def compile(function: Function, example_inputs: Sequence[Tensor]) -> Function:
         >>> terms(x, w)[0].backward()  # doctest: +SKIP
     """
     from torch._inductor.decomposition import select_decomp_table
-    from torch._inductor.exc import InvalidCxxCompiler
 
     joint = record(function, example_inputs, select_decomp_table())
+    forward, backward = _built(_machine_code, joint, example_inputs)
+    return _differentiable(forward, backward, joint, example_inputs)
+
+
+def compile_rows(
+    function: Callable[..., Sequence[Tensor]], example_inputs: Sequence[Tensor]
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Compile `function(*inputs) -> K scalars` to one call that returns them with all gradients.
+
+    A scalar's gradient goes through nothing that the others are made of, so where they share no
+    part all K gradients cost what the gradient of their sum does. The result is detached.
+
+    Args:
+        function: as for `compile`; returns K scalars, not stacked.
+        example_inputs: as for `compile`.
+
+    Returns:
+        inputs of the same shapes, types and device → values `[K]`, and rows `[K, P]` by the inputs
+        whose example requires a gradient, in their order.
+
+    Raises:
+        UserError: as `compile`.
+    """
+    from torch._inductor.decomposition import select_decomp_table
+
+    joint = record_rows(function, example_inputs, select_decomp_table())
+    program = _built(_whole_code, joint, example_inputs)
+    expected = [(tensor.shape, tensor.dtype) for tensor in example_inputs]
+
+    def call(*inputs: Tensor) -> tuple[Tensor, Tensor]:
+        if [(tensor.shape, tensor.dtype) for tensor in inputs] != expected:
+            raise UserError(_mismatch(expected, inputs))
+        detached = [tensor.detach().contiguous() for tensor in inputs]
+        values, rows = program([*detached, *joint.constants, joint.cotangent])
+        return values, rows
+
+    return call
+
+
+def _built(build: Callable[..., Any], joint: Joint, example_inputs: Sequence[Tensor]) -> Any:
+    """What `build(joint, example_inputs, on_processor)` makes of the graph."""
+    from torch._inductor.exc import InvalidCxxCompiler
+
     on_processor = joint.cotangent.device.type == "cpu"
     if on_processor:
         points_last(joint)
     try:
         with _LOCK, _vector_library(on_processor):
-            forward, backward = _machine_code(joint, example_inputs, on_processor)
+            return build(joint, example_inputs, on_processor)
     except InvalidCxxCompiler as error:
         raise UserError(
             "compiled derivatives: expected a working C++ compiler such as g++, got none; "
             "install one, or choose derivatives=taylor"
         ) from error
-    return _differentiable(forward, backward, joint, example_inputs)
+
+
+def _whole_code(
+    joint: Joint, example_inputs: Sequence[Tensor], on_processor: bool
+) -> Callable[..., Any]:
+    """Compile the graph in one piece: nothing is kept for a later derivative."""
+    from torch._guards import TracingContext, tracing
+    from torch._inductor.compile_fx import compile_fx_inner
+    from torch._inductor.fx_passes.joint_graph import joint_graph_passes
+    from torch._inductor.virtualized import V
+
+    joint_graph_passes(joint.graph)
+    places = [node.meta["val"] for node in joint.graph.graph.nodes if node.op == "placeholder"]
+    with tracing(TracingContext(joint.mode)), V.set_fake_mode(joint.mode):
+        return compile_fx_inner(joint.graph, places, is_backward=False)
 
 
 def _machine_code(

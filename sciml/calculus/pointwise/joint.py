@@ -46,13 +46,7 @@ def record(
     Raises:
         UserError: no input requires a gradient, or the function holds a trained tensor of its own.
     """
-    inputs = [tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in inputs]
-    differentiated = tuple(i for i, tensor in enumerate(inputs) if tensor.requires_grad)
-    if not differentiated:
-        raise UserError(
-            "compiled derivatives: expected at least one input that requires a gradient, got none; "
-            "pass the parameters as inputs, or choose derivatives=taylor"
-        )
+    inputs, differentiated = _examples(inputs)
     cotangent = torch.ones_like(function(*inputs))
 
     def both(primals: list[Tensor], tangents: list[Tensor]) -> tuple[Tensor, ...]:
@@ -61,7 +55,58 @@ def record(
         gradients = torch.autograd.grad(value, trained, tangents[0], materialize_grads=True)
         return value, *gradients
 
-    recorded = make_fx(both)(inputs, [cotangent])
+    return _recorded(both, inputs, cotangent, differentiated, decompositions)
+
+
+def record_rows(
+    function: Callable[..., Sequence[Tensor]],
+    inputs: Sequence[Tensor],
+    decompositions: dict[Any, Callable[..., Any]],
+) -> Joint:
+    """Write down K scalars `[K]` and all their gradients `[K, P]`; the cotangent is not used.
+
+    Each gradient is recorded by itself, so it holds nothing of what the other scalars are made of.
+
+    Raises:
+        UserError: no input requires a gradient, or the function holds a trained tensor of its own.
+    """
+    inputs, differentiated = _examples(inputs)
+
+    def each(primals: list[Tensor], tangents: list[Tensor]) -> tuple[Tensor, Tensor]:
+        values = function(*primals)
+        trained = [primals[i] for i in differentiated]
+        rows = [
+            torch.autograd.grad(
+                value, trained, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            for value in values
+        ]
+        flat = [torch.cat([gradient.reshape(-1) for gradient in row]) for row in rows]
+        return torch.stack(tuple(values)), torch.stack(flat)
+
+    return _recorded(each, inputs, inputs[0].detach().new_ones(()), differentiated, decompositions)
+
+
+def _examples(inputs: Sequence[Tensor]) -> tuple[list[Tensor], tuple[int, ...]]:
+    """Copies of the inputs, and the places of those that have a gradient."""
+    inputs = [tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in inputs]
+    differentiated = tuple(i for i, tensor in enumerate(inputs) if tensor.requires_grad)
+    if not differentiated:
+        raise UserError(
+            "compiled derivatives: expected at least one input that requires a gradient, got none; "
+            "pass the parameters as inputs, or choose derivatives=taylor"
+        )
+    return inputs, differentiated
+
+
+def _recorded(
+    call: Callable[[list[Tensor], list[Tensor]], tuple[Tensor, ...]],
+    inputs: list[Tensor],
+    cotangent: Tensor,
+    differentiated: tuple[int, ...],
+    decompositions: dict[Any, Callable[..., Any]],
+) -> Joint:
+    recorded = make_fx(call)(inputs, [cotangent])
     names = sorted({node.target for node in recorded.graph.nodes if node.op == "get_attr"})
     constants = tuple(_constant(recorded, name) for name in names)
     mode = FakeTensorMode(shape_env=ShapeEnv())  # inductor's cache asks for one

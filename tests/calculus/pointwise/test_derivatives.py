@@ -34,6 +34,7 @@ SYMBOLS = x_, y_ = sympy.symbols("x y")
 CLOSED_FORMS = {
     "polynomial": x_**4 * y_**3 - 2 * x_ * y_ + 1,
     "waves": sympy.sin(3 * x_) * sympy.cos(x_ * y_),
+    "plane waves": sympy.sin(x_ + 2 * y_) + sympy.cos(3 * x_ - y_) * sympy.sin(-y_),
     "bell": sympy.exp(-(x_**2) - 2 * y_),
     "quotient": (x_ - y_) / (2 + x_ * y_),
     "root": sympy.sqrt(1 + x_**2 + y_**2),

@@ -110,11 +110,17 @@ def softplus(z: Jet, beta: float = 1.0, threshold: float = 20.0) -> Jet:
 
 @rule(torch.sin, Tensor.sin)
 def sin(z: Jet) -> Jet:
+    if series.is_affine(z.series):
+        s, c = z.value.sin(), z.value.cos()
+        return _of_affine(z, ((1, s), (1, c), (-1, s), (-1, c)))
     return _sine_and_cosine(z)[0]
 
 
 @rule(torch.cos, Tensor.cos)
 def cos(z: Jet) -> Jet:
+    if series.is_affine(z.series):
+        s, c = z.value.sin(), z.value.cos()
+        return _of_affine(z, ((1, c), (-1, s), (-1, c), (1, s)))
     return _sine_and_cosine(z)[1]
 
 
@@ -140,6 +146,11 @@ def _one_minus_square(y: Series, index: Index) -> Tensor | None:
     if not any(index):
         return 1.0 - y[index].square()
     return series.scaled(-1.0, series.squared(y, index))
+
+
+def _of_affine(z: Jet, cycle: tuple[tuple[int, Tensor], ...]) -> Jet:
+    """A function of affine z whose derivatives repeat in a cycle of (sign, values)."""
+    return z.of(series.of_affine(z.indices, z.series, lambda k: cycle[k % len(cycle)]))
 
 
 def _sine_and_cosine(z: Jet) -> tuple[Jet, Jet]:

@@ -40,7 +40,7 @@ def linear(x: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
     """W x + b: one matrix product for all coefficients of equal shape, points innermost."""
     groups: dict[bool, list[Index]] = {}
     for index, term in x.series.items():
-        groups.setdefault(_is_row(term), []).append(index)
+        groups.setdefault(series.is_row(term), []).append(index)
     result: dict[Index, Tensor] = {}
     for members in groups.values():
         if len(members) == 1:
@@ -53,11 +53,6 @@ def linear(x: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
         if bias is not None and x.indices[0] in members:
             result[x.indices[0]] = result[x.indices[0]] + bias
     return x.of(result)
-
-
-def _is_row(term: Tensor) -> bool:
-    """One row for all points; a symbolic number of points is not compared, which would fix it."""
-    return isinstance(term.shape[0], int) and term.shape[0] == 1
 
 
 @rule(torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__)

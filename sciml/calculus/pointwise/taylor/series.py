@@ -8,6 +8,7 @@ with ∂y = g ∂z for any coordinate i gives α_i y_α = Σ_β β_i z_β g_(α�
 Source: Griewank and Walther (2008), Evaluating Derivatives, chapter 13.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 from typing import TypeAlias
@@ -110,6 +111,37 @@ def root(indices: tuple[Index, ...], a: Series) -> Series:
         left = total((a.get(index), scaled(-1.0, squared(y, index))))
         if left is not None:
             y[index] = left * half
+    return y
+
+
+def is_row(term: Tensor) -> bool:
+    """One row for all points; a symbolic number of points is not compared, which would fix it."""
+    return isinstance(term.shape[0], int) and term.shape[0] == 1
+
+
+def is_affine(z: Series) -> bool:
+    """True for an affine function of the coordinates: its slopes are constant."""
+    return all(not any(index) or (sum(index) == 1 and is_row(term)) for index, term in z.items())
+
+
+def of_affine(
+    indices: tuple[Index, ...], z: Series, derivative: Callable[[int], tuple[float, Tensor]]
+) -> Series:
+    """y = f(z) of affine z: y_α = f^(|α|)(z_0) Π_i z_i^α_i / α!, one product for each α.
+
+    Args:
+        derivative: k → (factor, values), whose product is f^(k)(z_0).
+    """
+    y: dict[Index, Tensor] = {}
+    for index in indices:
+        factor, values = derivative(sum(index))
+        units = [tuple(int(i == axis) for i in range(len(index))) for axis in range(len(index))]
+        if not any(index):
+            y[index] = values
+        elif all(unit in z for unit, n in zip(units, index, strict=True) if n):
+            slopes = [z[unit] ** n for unit, n in zip(units, index, strict=True) if n]
+            row = math.prod(slopes) * (factor / math.prod(map(math.factorial, index)))
+            y[index] = values * row
     return y
 
 
