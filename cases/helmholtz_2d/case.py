@@ -1,5 +1,7 @@
 """u_xx + u_yy + u = q on [-1, 1]², u given on the walls; exact solution sin(a1 π x) sin(a2 π y)."""
 
+from torch import Tensor
+
 from sciml.physics import helmholtz
 from sciml.pinn import Face, Problem, dirichlet, rectangle
 
@@ -11,11 +13,12 @@ WALLS = {
 }
 
 
-def problem(a1: float = 1.0, a2: float = 4.0) -> Problem:
+def problem(a1: float = 1.0, a2: float = 4.0, constrained: bool = False) -> Problem:
     """The standing wave.
 
     Args:
         a1, a2: half-waves per unit length along x and y.
+        constrained: without conditions: the network meets them (`within_walls`).
     """
 
     def equations(f):
@@ -25,15 +28,21 @@ def problem(a1: float = 1.0, a2: float = 4.0) -> Problem:
     def exact(f):
         return {"u": helmholtz.standing_wave(f.x, f.y, a1, a2)}
 
+    conditions = tuple(
+        dirichlet("u", lambda f: exact(f)["u"], on=wall, name=name, term="walls")
+        for name, wall in WALLS.items()
+    )
     return Problem(
         name="Helmholtz 2D",
         domain=rectangle((-1.0, -1.0), (1.0, 1.0)),
         unknowns=("u",),
         equations=equations,
-        conditions=tuple(
-            dirichlet("u", lambda f: exact(f)["u"], on=wall, name=name, term="walls")
-            for name, wall in WALLS.items()
-        ),
+        conditions=() if constrained else conditions,
         exact=exact,
         long_names={"u": "amplitude"},
     )
+
+
+def within_walls(x: Tensor, network: Tensor) -> Tensor:
+    """u = (1 - x²)(1 - y²) N: zero on the walls, for whole a1 and a2."""
+    return (1 - x[:, :1] ** 2) * (1 - x[:, 1:] ** 2) * network

@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from sciml.balance.fixed import Fixed
 from sciml.calculus.pointwise import autograd, taylor
-from sciml.contracts import UserError
-from sciml.pinn import Face, Problem, Sampling, dirichlet, interval
+from sciml.contracts import Phase, UserError
+from sciml.pinn import Face, Problem, Sampling, dirichlet, initial_value, interval
 from sciml.pinn.data import CollocationData
 from sciml.pinn.networks import MLP, Standardise
 from sciml.pinn.objective import CollocationLoss, Engine
 from sciml.pinn.point_weights import RBA, VRBA, Causal, exponential, quadratic
 from sciml.pinn.points import Collocation, Points
+from sciml.pinn.samplers import sobol
+from sciml.pinn.system import assemble
+from sciml.training.run import Settings, train
 from sciml.training.step import Step
 
 DOUBLE = torch.float64
@@ -307,3 +311,40 @@ def test_causality_needs_time():
     points = CollocationData(steady, Sampling({"residual": 40}), 0)
     with pytest.raises(UserError, match=r"a problem over time, got the coordinates \('x',\)"):
         Causal(steady, points)
+
+
+@pytest.mark.parametrize("rule", [RBA, VRBA, Causal], ids=["rba", "vrba", "causal"])
+def test_a_run_with_weighted_points_resumes_bit_for_bit(rule, tmp_path):
+    """Through the training loop: weights move on once a step, and only there."""
+    slope = Problem(
+        name="decay",
+        domain=interval(0, 1).over_time(0, 1),
+        unknowns=("u",),
+        equations=lambda f: {"residual": f.u_t + f.u * f.x},
+        conditions=(initial_value("u", 1.0, name="start"),),
+        exact=lambda f: {"u": torch.exp(-f.x * f.t)},
+        long_names={"u": "amount"},
+    )
+    made = []
+
+    def run(steps, folder):
+        optimizer = partial(torch.optim.Adam, lr=1e-2)
+        phases = {"adam": Phase(steps=steps, optimizer=optimizer, precision="float64")}
+        network = partial(MLP, width=6, depth=1)
+        points = Sampling({"residual": 64, "start": 8}, sobol, every=None)
+        weighing = rule if folder != "plain" else None
+        parts = assemble(slope, network, points, point_weights=weighing)
+        made.append(parts.objective)
+        settings = Settings(save_every=10, validate_every=10)
+        return train(parts, Fixed(), phases, settings, tmp_path / folder)
+
+    whole = run(20, "whole")
+    run(10, "halves")
+    resumed = run(20, "halves")
+    assert resumed.resumed_from == 10
+    for a, b in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(made[0].buffers(), made[-1].buffers(), strict=True):
+        assert torch.equal(a, b)
+    plain = run(20, "plain").model.state_dict()
+    assert not all(torch.equal(plain[k], v) for k, v in whole.model.state_dict().items())
