@@ -103,3 +103,38 @@ def test_stream_function_meets_continuity_identically() -> None:
 def test_only_the_right_pressure_balances() -> None:
     wrong = kovasznay()._replace(p=sp.Integer(0))
     assert sp.simplify(velocity_residuals(wrong)[0]) != 0
+
+
+def test_transport_of_vorticity_is_the_curl_of_the_momentum() -> None:
+    psi = sp.Function("psi")(x, y)
+    p = sp.Function("p")(x, y)
+    along_x, along_y = stream_residuals(psi, p)
+    transport = navier_stokes.vorticity_transport(
+        *(psi.diff(x), psi.diff(y)),
+        *(psi.diff(x, 3), psi.diff(x, 2, y), psi.diff(x, y, 2), psi.diff(y, 3)),
+        *(psi.diff(x, 4), psi.diff(x, 2, y, 2), psi.diff(y, 4), Re),
+    )
+    assert sp.expand(sp.diff(along_x, y) - sp.diff(along_y, x) - transport) == 0
+
+
+def test_unsteady_stream_form_with_coefficients() -> None:
+    """λ1 and λ2 at decaying Taylor-Green vortices, u = -cos x sin y e^{-2νt}, v = sin x cos y ….
+
+    Their ψ = cos x cos y e^{-2νt} is right at λ2 = ν, with p ∝ λ1: inertia is a gradient.
+    """
+    t, lambda1, nu = sp.symbols("t lambda1 nu", positive=True)
+    psi = sp.cos(x) * sp.cos(y) * sp.exp(-2 * nu * t)
+    p = -lambda1 * (sp.cos(2 * x) + sp.cos(2 * y)) * sp.exp(-4 * nu * t) / 4
+
+    def of(letters: str) -> sp.Expr:
+        return psi.diff(*({"x": x, "y": y, "t": t}[letter] for letter in letters))
+
+    for lambda2, right in ((nu, True), (2 * nu, False)):
+        first = navier_stokes.unsteady_stream_momentum_x(
+            *map(of, ("x", "y", "xy", "yy", "yt", "xxy", "yyy")), p.diff(x), lambda1, lambda2
+        )
+        second = navier_stokes.unsteady_stream_momentum_y(
+            *map(of, ("x", "y", "xx", "xy", "xt", "xxx", "xyy")), p.diff(y), lambda1, lambda2
+        )
+        assert (sp.simplify(first) == 0) is right
+        assert (sp.simplify(second) == 0) is right
