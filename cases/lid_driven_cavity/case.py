@@ -1,4 +1,4 @@
-"""Steady flow in a unit square under a lid that moves with u = 1, in two formulations.
+"""Steady flow in a unit square under a lid that moves with u = 1, in three formulations.
 
 The corners where the lid meets the walls are singular: the velocity jumps there, and pressure and
 vorticity grow without bound. Errors are taken against our own reference, where it has a
@@ -6,6 +6,7 @@ value (README).
 """
 
 import torch
+from sciml_cases.lid_driven_cavity.corners import walls
 
 from sciml import catalogue
 from sciml.contracts import UserError
@@ -107,4 +108,45 @@ def velocity_pressure(Re: float = 100.0) -> Problem:
         compared=("u", "v", "speed"),
         derived={"speed": lambda f: speed(f.u, f.v)},
         long_names=NAMES,
+    )
+
+
+def vorticity_transport(Re: float = 100.0) -> Problem:
+    """Unknown ψ alone, without conditions: for a network that meets them (`corners.with_corners`).
+
+    The residual is multiplied by B (r₁ r₂)^½, with B(x, y) from `corners` and r₁, r₂ the distances
+    from the lid's ends: a force at the distance d from a wall moves ψ by d² at most, and none at a
+    corner can be resolved.
+
+    Args:
+        Re: Reynolds number; the reference solution is for 100.
+    """
+
+    _require_positive(Re)
+
+    def weight(x, y):
+        ends = (x**2 + (1 - y) ** 2) * ((1 - x) ** 2 + (1 - y) ** 2)
+        return walls(x, y) * ends**0.25
+
+    def equations(f):
+        residual = navier_stokes.vorticity_transport(
+            *(f.psi_x, f.psi_y, f.psi_xxx, f.psi_xxy, f.psi_xyy, f.psi_yyy),
+            *(f.psi_xxxx, f.psi_xxyy, f.psi_yyyy, f.Re),
+        )
+        return {"vorticity": weight(f.x, f.y) * residual}
+
+    return Problem(
+        name="Lid-driven cavity, stream function",
+        domain=rectangle((0.0, 0.0), (1.0, 1.0)),
+        unknowns=("psi",),
+        equations=equations,
+        reference=REFERENCE if Re == 100 else None,
+        compared=("u", "v", "speed"),
+        derived={
+            "u": lambda f: f.psi_y,
+            "v": lambda f: -f.psi_x,
+            "speed": lambda f: speed(f.psi_y, -f.psi_x),
+        },
+        constants={"Re": Re},
+        long_names={name: NAMES[name] for name in ("u", "v", "speed")} | {"psi": "stream function"},
     )
