@@ -69,6 +69,22 @@ class Residuals(Protocol):
 
 
 @runtime_checkable
+class Placed(Protocol):
+    """Optional on a part of a model: chooses its frozen features by the residual, once.
+
+    Called before the first step of every phase; what it has chosen is in its buffers.
+    """
+
+    def place(
+        self,
+        model: "nn.Module",
+        objective: Objective,
+        batch: Any,
+        average: "Callable[[Tensor], Tensor]",
+    ) -> None: ...
+
+
+@runtime_checkable
 class Weighing(Protocol):
     """Optional on an objective: weights of points, renewed once per step, put into the batches.
 

@@ -23,11 +23,12 @@ from sciml.contracts import (
     Metric,
     Objective,
     Phase,
+    Placed,
     UserError,
     Weighing,
     Weights,
 )
-from sciml.training import descent, validation
+from sciml.training import descent, refusals, validation
 from sciml.training.means import Means
 from sciml.training.phases import Stretch, batches_before, hand_over, lay_out, stretch_at, trained
 from sciml.training.step import Step, refuse_nonfinite
@@ -101,12 +102,7 @@ class Fit(pl.LightningModule):
         optimizers = []
         for stretch in self.stretches:
             optimizer = stretch.phase.optimizer(trained(self.model, stretch).values())
-            if getattr(optimizer, "needs_double", False) and stretch.dtype != torch.float64:
-                raise UserError(
-                    f"phases.{stretch.name}.precision: expected float64 for "
-                    f"{type(optimizer).__name__}, got {stretch.phase.precision}; "
-                    f"set phases.{stretch.name}.precision=float64"
-                )
+            refusals.require_precision(optimizer, stretch)
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
             optimizers.append(optimizer)
@@ -115,7 +111,7 @@ class Fit(pl.LightningModule):
     def enter(self, stretch: Stretch, index: int) -> None:
         """Begin a phase, or go on in it at step `index`: precision, parameters, settings, data."""
         self.stretch, self._terms = stretch, ()
-        self._require_one_process(stretch)
+        refusals.require_one_process(self.optimizer, stretch, self.trainer.world_size)
         for finished in self.trainer.optimizers[: stretch.number]:
             finished.state.clear()  # an inverse Hessian is not carried through the phases after it
         self.cast(stretch.dtype)
@@ -182,6 +178,12 @@ class Fit(pl.LightningModule):
             return self.objective.weigh(self.model, batches, self.sum_over_ranks)
         return batches
 
+    def _place(self, batch: Any) -> None:
+        """Lets parts of the model with frozen features choose them, before a phase's first step."""
+        for module in list(self.model.modules()):
+            if isinstance(module, Placed):
+                module.place(self.model, self.objective, batch, self.mean_over_ranks)
+
     # ---- one step -------------------------------------------------------------------------------
 
     def training_step(self, batch: Any, batch_index: int) -> None:
@@ -190,15 +192,18 @@ class Fit(pl.LightningModule):
         if stretch is not self.stretch:
             self.enter(stretch, index)
         self.latest = None  # frees the rows of the last step before this one makes its own
+        batches = self._draw(index)
+        if index == stretch.first:
+            self._place(batches[0])
         step = Step(
-            self.objective, self.model, self._draw(index), index, self._parameters_trained,
+            self.objective, self.model, batches, index, self._parameters_trained,
             self.mean_over_ranks, lambda number: self._forward(index, number),
             together=self._rows_every_step,
         )  # fmt: skip
         self._set_rate(index)
         take = self._take_rows if self._asks_for_residuals else self._take_gradient
         answer = take(step)
-        self._require_terms(step)
+        self._terms = refusals.require_same_terms(self._terms, step, self.stretch)
         self.latest, self.latest_weights = step, answer
         step.release()
 
@@ -236,11 +241,7 @@ class Fit(pl.LightningModule):
         """A least-squares step on residual rows; returns the balancer's weights."""
         self.optimizer.optimizer.look(step)  # so that terms and gradient rows cost nothing more
         answer = self.balancer(step)
-        if isinstance(answer, Direction):
-            raise UserError(
-                "balancer: least squares needs weights, got a rule that answers with a direction; "
-                "set balancer=fixed or balancer=ntk"
-            )
+        refusals.require_weights(answer)
         if self._is_watched(step.index) and step.has_jacobian:
             step.rows()
         self.optimizer.step(step=step, weights=answer)
@@ -254,30 +255,6 @@ class Fit(pl.LightningModule):
     def _rows_every_step(self) -> bool:
         rule = self.balancer
         return getattr(rule, "needs", "") == "rows" and getattr(rule, "every", 1) == 1
-
-    def _require_terms(self, step: Step) -> None:
-        """Refuses terms that come or go within a phase: weights and history are kept by name."""
-        terms = tuple(step.losses)
-        if self._terms and terms != self._terms:
-            raise UserError(
-                f"phases.{self.stretch.name}: expected the loss terms {self._terms} throughout, "
-                f"got {terms} at step {step.index}; begin a new phase where terms change"
-            )
-        self._terms = terms
-
-    def _require_one_process(self, stretch: Stretch) -> None:
-        """Refuses optimisers that see one process's rows or line search on several ranks."""
-        alone = self._asks_for_residuals or getattr(self.optimizer, "single_process", False)
-        if alone and self.trainer.world_size > 1:
-            raise UserError(
-                f"phases.{stretch.name}.optimizer: runs on one process, got "
-                f"{self.trainer.world_size}; set trainer.devices=1, or choose adam or soap"
-            )
-        if self._asks_for_residuals and stretch.phase.clip is not None:
-            raise UserError(
-                f"phases.{stretch.name}: expected clip=null with least squares, whose damping "
-                f"limits the step, got {stretch.phase.clip}"
-            )
 
     @contextmanager
     def _forward(self, index: int, number: int) -> Iterator[None]:

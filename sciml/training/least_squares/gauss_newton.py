@@ -20,6 +20,9 @@ from sciml.training.least_squares.levenberg_marquardt import require_double, wri
 from sciml.training.least_squares.rows import DenseRows, moved, scales
 from sciml.training.step import Step
 
+#: Relative decrease of the loss below which a step is rounding.
+ROUNDING = 1e-10
+
 
 class GaussNewton(torch.optim.Optimizer):
     """Steps by Householder QR, which bears columns that depend on one another to rounding.
@@ -76,12 +79,15 @@ class GaussNewton(torch.optim.Optimizer):
         theta = torch.cat([value.detach().reshape(-1) for value in step.parameters.values()])
         loss = rows.r @ rows.r
         p = self.param_groups[0]["lr"] * (self._solve(rows, theta) - theta)
+        image = rows.apply(p)
         for _ in range(self.halvings + 1):
+            if -(2 * rows.r @ image + image @ image) < ROUNDING * loss:
+                break  # the linear model itself promises nothing more
             new = moved(step, factors, theta + p)
             if new @ new < loss:
                 write(theta + p, step.parameters)
                 break
-            p = p / 2
+            p, image = p / 2, image / 2
         return loss
 
     def _solve(self, rows: DenseRows, theta: Tensor) -> Tensor:

@@ -1,0 +1,54 @@
+"""What training refuses: parts that do not go together, each in one line."""
+
+from typing import Any
+
+import torch
+
+from sciml.contracts import Direction, UserError, Weights
+from sciml.training.phases import Stretch
+from sciml.training.step import Step
+
+
+def require_precision(optimizer: torch.optim.Optimizer, stretch: Stretch) -> None:
+    """Refuses single precision for optimisers that need curvature (`needs_double`)."""
+    if getattr(optimizer, "needs_double", False) and stretch.dtype != torch.float64:
+        raise UserError(
+            f"phases.{stretch.name}.precision: expected float64 for {type(optimizer).__name__}, "
+            f"got {stretch.phase.precision}; set phases.{stretch.name}.precision=float64"
+        )
+
+
+def require_one_process(optimizer: Any, stretch: Stretch, processes: int) -> None:
+    """Refuses several ranks for optimisers that see one process's rows, or line search on them."""
+    residuals = getattr(optimizer, "asks_for_residuals", False)
+    alone = residuals or getattr(optimizer, "single_process", False)
+    if alone and processes > 1:
+        raise UserError(
+            f"phases.{stretch.name}.optimizer: expected one process, got {processes}; "
+            "set trainer.devices=1, or choose adam or soap"
+        )
+    if residuals and stretch.phase.clip is not None:
+        raise UserError(
+            f"phases.{stretch.name}: expected clip=null with least squares, whose damping limits "
+            f"the step, got {stretch.phase.clip}"
+        )
+
+
+def require_same_terms(before: tuple[str, ...], step: Step, stretch: Stretch) -> tuple[str, ...]:
+    """Refuses terms that come or go within a phase: weights and history are kept by name."""
+    terms = tuple(step.losses)
+    if before and terms != before:
+        raise UserError(
+            f"phases.{stretch.name}: expected the loss terms {before} throughout, got {terms} at "
+            f"step {step.index}; begin a new phase where terms change"
+        )
+    return terms
+
+
+def require_weights(answer: Weights | Direction) -> None:
+    """Refuses a direction where residual rows are to be scaled by weights."""
+    if isinstance(answer, Direction):
+        raise UserError(
+            "balancer: least squares needs weights, got a rule that answers with a direction; "
+            "set balancer=fixed or balancer=ntk"
+        )
