@@ -149,6 +149,10 @@ class Step(Protocol):
 
     def rows(self, within: "Collection[str] | None" = None) -> "Tensor": ...
 
+    def average(self, tensor: "Tensor") -> "Tensor":
+        """The mean over ranks, for what a rule finds of residuals itself."""
+        ...
+
     def row(self, name: str, number: int) -> "Tensor":
         """The gradient of one term on batch `number` of the step alone."""
         ...

@@ -1,30 +1,52 @@
-"""What the balancing rules share: scalars by term name in buffers, and the choice of terms."""
+"""What the balancing rules share: tensors by term name in buffers, and the choice of terms."""
 
 import difflib
+import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.contracts import UserError
 
 
-class NamedScalars(nn.Module):
-    """Scalars keyed by term name, kept in buffers.
+class NamedTensors(nn.Module):
+    """Tensors keyed by term name, kept in buffers: scalars, or one vector per term.
 
     They are in the checkpoint, move with the module, and a term that has not been seen yet starts
-    at its default; so they resume exactly and survive a change of phase.
+    at its default; so they resume exactly and survive a change of phase. Where the default has
+    another shape (another choice of trained parameters) the term starts anew.
     """
 
     def get(self, name: str, default: Tensor) -> Tensor:
-        """The value of `name`; `default` (detached) where it has none yet."""
+        """The value of `name` in dtype and device of `default`; that one where it has none yet."""
         value = self._buffers.get(name)
-        return default.detach() if value is None else value
+        if value is None or value.shape != default.shape:
+            return default.detach()
+        return value.to(default)
+
+    def stacked(self, names: Iterable[str], default: Tensor) -> Tensor:
+        """The values of `names` along a new first axis; `default`'s entry where it has none."""
+        return torch.stack(
+            [self.get(name, value) for name, value in zip(names, default, strict=True)]
+        )
 
     def put(self, name: str, value: Tensor) -> None:
-        """Store a detached copy of the scalar `value` under `name`."""
-        self.register_buffer(name, value.detach().clone())
+        """Store a detached copy of `value` under `name`."""
+        if name in self._buffers:  # registering costs more than the rest of a rule
+            self._buffers[name] = value.detach().clone()
+        else:
+            self.register_buffer(name, value.detach().clone())
+
+    def put_all(self, names: Iterable[str], values: Tensor) -> None:
+        """Store the entries of `values` under `names`."""
+        for name, value in zip(names, values, strict=True):
+            self.put(name, value)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._buffers
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         for key in [key for key in state_dict if key.startswith(prefix)]:
@@ -56,3 +78,42 @@ def as_scalars(weights: Mapping[str, float], like: Mapping[str, Tensor]) -> dict
         name: torch.as_tensor(weights.get(name, 1.0), dtype=term.dtype, device=term.device)
         for name, term in like.items()
     }
+
+
+def vector(scalars: Mapping[str, Tensor]) -> Float[Tensor, " terms"]:
+    """The values of `scalars` in their order."""
+    return torch.stack(tuple(scalars.values()))
+
+
+def by_name(
+    names: Iterable[str], values: Float[Tensor, " terms"], like: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The entries of `values` by name, detached, in dtype and device of the terms `like`."""
+    first = next(iter(like.values()))
+    return dict(zip(names, values.detach().to(first).unbind(), strict=True))
+
+
+def combined(
+    rows: Float[Tensor, "terms columns"], weights: Mapping[str, Tensor]
+) -> Float[Tensor, " columns"]:
+    """Σ w_k g_k."""
+    return vector(weights).to(rows) @ rows
+
+
+def seed_of(*parts: int | str) -> int:
+    """A seed from its parts alone (step, term): equal on every rank and after a resume."""
+    return zlib.crc32(repr(parts).encode())
+
+
+def require(
+    name: str, value: int | float, low: int | float, high: int | float = float("inf")
+) -> None:
+    """Refuse a number outside of low <= value <= high.
+
+    Raises:
+        UserError: names the argument, its range and what came.
+    """
+    if not low <= value <= high:
+        most = "" if high == float("inf") else f" <= {high:g}"
+        at = f"{low:g} <= {name}{most}" if most else f"{name} >= {low:g}"
+        raise UserError(f"balancer: expected {at}, got {value}")

@@ -22,6 +22,8 @@ class Fixed(nn.Module):
     Cost: none.
     """
 
+    needs = "losses"
+
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.weights = dict(weights or {})

@@ -18,7 +18,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from sciml.balance.base import NamedScalars, require_terms
+from sciml.balance.base import NamedTensors, require_terms
+from sciml.balance.columns import names_within, rows_within
 from sciml.balance.layers import REDUCTIONS, cuts, magnitudes
 from sciml.contracts import Step, UserError, Weights
 
@@ -37,6 +38,8 @@ class Annealing(nn.Module):
             "layer_ratio_max" (the code on the cavity).
         params: "weights" looks at the weight matrices of the main stack alone, without biases and
             encoders (the code); "all" at every trained parameter (the paper).
+        within: None for the gradients by all parameters, "last" for the last layer's, or patterns
+            of names: cheaper for large networks.
 
     Raises:
         UserError: an argument outside its range; at the first step, a numerator that is no term.
@@ -47,6 +50,8 @@ class Annealing(nn.Module):
     Cost: K backward passes instead of one, every `every` steps.
     """
 
+    needs = "rows"
+
     def __init__(
         self,
         numerator: str | Sequence[str] = "residual",
@@ -55,6 +60,7 @@ class Annealing(nn.Module):
         denominator: Literal["unweighted", "weighted"] = "unweighted",
         reduce: Literal["global", "layer_mean", "layer_ratio_max"] = "global",
         params: Literal["weights", "all"] = "all",
+        within: str | Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         if not 0 < alpha <= 1:
@@ -71,7 +77,8 @@ class Annealing(nn.Module):
         self.numerator = (numerator,) if isinstance(numerator, str) else tuple(numerator)
         self.alpha, self.every = alpha, every
         self.denominator, self.reduce, self.params = denominator, reduce, params
-        self.weights = NamedScalars()
+        self.within = within
+        self.weights = NamedTensors()
 
     def forward(self, step: Step) -> Weights:
         require_terms(self.numerator, step.losses, "balancer.numerator")
@@ -86,8 +93,9 @@ class Annealing(nn.Module):
         names = list(step.losses)
         if set(names) == set(self.numerator):
             return
-        rows = dict(zip(names, step.rows(), strict=True))
-        layers = cuts(step.parameters, matrices_only=self.params == "weights")
+        rows = dict(zip(names, rows_within(step, self.within), strict=True))
+        seen = names_within(step.parameters, self.within) or list(step.parameters)
+        layers = cuts({n: step.parameters[n] for n in seen}, self.params == "weights")
         residual = magnitudes(sum(rows[name] for name in self.numerator), layers)
         for name in names:
             if name in self.numerator:

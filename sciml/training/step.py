@@ -85,6 +85,8 @@ class Step:
         every = tuple(self.parameters)
         key = every if within is None else tuple(name for name in every if name in within)
         if key not in self._rows:
+            if self._together and key != every:
+                self.rows()  # one program makes all of them for less than a pass per term
             if every in self._rows:
                 return torch.cat(
                     [self._rows[every][:, cut] for cut in columns(self.parameters, key)], dim=1

@@ -1,0 +1,344 @@
+"""What each balancing rule costs, and what it reaches in equal CPU-seconds.
+
+    python benchmarks/balancers.py --cost                 one step of each, against a plain step
+    python benchmarks/balancers.py --errors --seconds 60  three cases, three seeds, every rule
+    python benchmarks/balancers.py --table                what has been measured
+
+Cost: a step of training (terms, rows, rule, Adam) of the plain 3×50 network on the Helmholtz case,
+residual and four walls as five terms of 128 points, float32. Every rule takes its turn in every
+round of one process; medians over rounds. Rules that update seldom are measured over whole periods,
+and again with an update at every step.
+
+Errors: the gated networks and points of the source's M3 rows under Adam. CPU-seconds per step are
+measured for each rule first, then `phases.adam.steps` is what fits into the budget, and the rate
+falls by the same factor over every run. Compilation is not counted: it is the same kind of work for
+all, and kept on the disk from one run to the next. Each run is `sciml run` in a process of its own;
+results are written as they come, and what is there is not measured again.
+"""
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks/results/balancers.json"
+
+#: Choices of `balancer=…`.
+BALANCERS = [
+    "fixed",
+    "annealing_paper",
+    "annealing_released_code",
+    "softadapt",
+    "dwa",
+    "relobralo",
+    "uncertainty",
+    "gradnorm",
+    "ntk",
+    "pcgrad",
+    "cagrad",
+    "mgda",
+    "imtlg",
+    "nashmtl",
+    "alignedmtl",
+    "config",
+    "upgrad",
+    "gcond",
+    "samgs",
+    "samo",
+]
+#: Case → (metric, the residual terms).
+CASES = {
+    "helmholtz_2d/m3": ("rel_l2/u", ["residual"]),
+    "klein_gordon/m3": ("rel_l2/u", ["residual"]),
+    "lid_driven_cavity/stream_m3": ("rel_l2/speed", ["momentum_x", "momentum_y"]),
+}
+SEEDS = 3
+#: The source's schedule: 40 times the factor 0.9.
+DECAYS = 40
+
+
+# ---- cost ---------------------------------------------------------------------------------------
+
+
+def rules() -> dict[str, tuple[Callable, int]]:
+    """Name → (constructor, steps of a period)."""
+    from sciml.balance import conflict
+    from sciml.balance.fixed import Fixed
+    from sciml.balance.gcond import GCond
+    from sciml.balance.gradients import Annealing
+    from sciml.balance.gradnorm import GradNorm
+    from sciml.balance.losses import DWA, ReLoBRaLo, SoftAdapt, Uncertainty
+    from sciml.balance.ntk import NTK
+    from sciml.balance.samgs import SAMGS
+    from sciml.balance.samo import SAMO
+
+    named = ["PCGrad", "CAGrad", "MGDA", "IMTLG", "NashMTL", "AlignedMTL", "ConFIG", "UPGrad"]
+    return {
+        "fixed": (Fixed, 1),
+        "softadapt": (SoftAdapt, 1),
+        "dwa": (DWA, 100),
+        "relobralo": (ReLoBRaLo, 1),
+        "uncertainty": (Uncertainty, 1),
+        "annealing, every 10": (Annealing, 10),
+        "annealing, every step": (partial(Annealing, every=1), 1),
+        "ntk, every 100": (NTK, 100),
+        "ntk, every step": (partial(NTK, every=1), 1),
+        "gradnorm": (GradNorm, 1),
+        "gradnorm, last layer": (partial(GradNorm, within="last"), 1),
+        **{name.lower(): (getattr(conflict, name), 1) for name in named},
+        "nashmtl, every 10": (partial(conflict.NashMTL, every=10), 10),
+        "mgda, last layer": (partial(conflict.MGDA, within="last"), 1),
+        "gcond": (GCond, 1),
+        "samgs": (SAMGS, 1),
+        "samo": (lambda: SAMO(Fixed()), 1),
+    }
+
+
+def helmholtz(engine: str) -> tuple:
+    """Objective of five terms, network and batch."""
+    import torch
+
+    from sciml.calculus.pointwise import autograd, taylor
+    from sciml.physics.helmholtz import residual, standing_wave, standing_wave_source
+    from sciml.pinn import Face, Problem, dirichlet, rectangle
+    from sciml.pinn.data import CollocationData, Sampling
+    from sciml.pinn.networks import MLP, Standardise
+    from sciml.pinn.objective import CollocationLoss, Engine
+
+    walls = {"left": ("x", -1.0), "right": ("x", 1.0), "bottom": ("y", -1.0), "top": ("y", 1.0)}
+
+    def exact(f):
+        return standing_wave(f.x, f.y, 1.0, 4.0)
+
+    problem = Problem(
+        name="Helmholtz 2D, a term for every wall",
+        domain=rectangle((-1.0, -1.0), (1.0, 1.0)),
+        unknowns=("u",),
+        equations=lambda f: {
+            "residual": residual(f.u, f.u_xx, f.u_yy, standing_wave_source(f.x, f.y, 1.0, 4.0))
+        },
+        conditions=tuple(
+            dirichlet("u", exact, on=Face(*place), name=name) for name, place in walls.items()
+        ),
+    )
+    generator = torch.Generator().manual_seed(0)
+    model = Standardise(MLP(2, 1, 50, 3, generator), [0.0, 0.0], [0.577, 0.577]).float()
+    data = CollocationData(problem, Sampling(points=dict.fromkeys(("residual", *walls), 128)), 0)
+    batch = next(iter(data.train_dataloader(0, 0, 1))).to(torch.device("cpu"), torch.float32)
+    engines = {
+        "autograd": Engine(autograd.derivatives),
+        "compiled": Engine(taylor.derivatives, compiled=True),
+    }
+    return CollocationLoss(problem, engines[engine]).float().train(), model, batch
+
+
+def period(make: Callable, steps: int, objective, model, batch) -> Callable[[], None]:
+    """Training for one period of a rule, as `Fit` does it, on a copy of the network's values."""
+    import torch
+
+    from sciml.contracts import Direction
+    from sciml.training import descent
+    from sciml.training.step import Step, refuse_nonfinite
+
+    balancer, parameters = make(), dict(model.named_parameters())
+    optimizer = torch.optim.Adam(parameters.values(), lr=1e-6)  # stays near the same point
+    together = (
+        balancer.needs == "rows"
+        and getattr(balancer, "every", 1) == 1
+        and getattr(balancer, "within", None) is None
+    )
+    taken = 0
+
+    def run() -> None:
+        nonlocal taken
+        for _ in range(steps):
+            step = Step(objective, model, [batch], taken, parameters, together=together)
+            answer = balancer(step)
+            given = isinstance(answer, Direction)
+            gradient = answer.gradient if given else step.gradient(answer, last=True)
+            refuse_nonfinite(step, gradient)
+            descent.write(gradient, parameters, None)
+            optimizer.step()
+            taken += 1
+
+    return run
+
+
+def cost(rounds: int, only: str) -> list[dict]:
+    """CPU-milliseconds per step of every rule and engine, and the ratio to a plain step."""
+    import torch
+
+    torch.set_num_threads(1)
+    found = []
+    for engine in ("autograd", "compiled"):
+        parts = helmholtz(engine)
+        chosen = {k: v for k, v in rules().items() if only in k or k == "fixed"}
+        runs = {name: (period(make, n, *parts), n) for name, (make, n) in chosen.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for run, _ in runs.values():
+            run()
+        for _ in range(rounds):
+            for name, (run, steps) in runs.items():
+                repeats = max(1, 10 // steps)
+                start = time.process_time()
+                for _ in range(repeats):
+                    run()
+                seconds[name].append((time.process_time() - start) / (repeats * steps))
+        plain = median(seconds["fixed"])
+        for name, values in seconds.items():
+            ratio = median(a / b for a, b in zip(values, seconds["fixed"], strict=True))
+            row = {"engine": engine, "balancer": name, "cpu_ms": 1e3 * median(values)}
+            found.append(row | {"ratio": ratio})
+            print(f"{engine:9s} {name:24s} {1e3 * median(values):7.2f} ms {ratio:6.2f}", flush=True)
+        print(f"{engine}: a plain step takes {1e3 * plain:.2f} CPU-ms", flush=True)
+    return found
+
+
+# ---- errors -------------------------------------------------------------------------------------
+
+
+def sciml_run(case: str, balancer: str, seed: int, steps: int, folder: Path) -> int:
+    """`sciml run`, with the source's schedule over `steps`; its exit code."""
+    _, residuals = CASES[case]
+    options = [f"balancer={balancer}", f"seed={seed}", f"run_dir={folder}"]
+    if case.startswith("lid_driven_cavity"):
+        options.append("~balancer.weights")  # of the case's own rule: no other takes them
+    if balancer.startswith("annealing"):
+        options.append(f"balancer.numerator=[{','.join(residuals)}]")
+    options += [
+        f"phases.adam.steps={steps}",
+        f"phases.adam.schedule.every={max(1, round(steps / DECAYS))}",
+        f"trainer.validate_every={steps}",
+        f"trainer.save_every={steps}",
+        f"trainer.log_every={max(100, steps // 20)}",
+    ]
+    command = [sys.executable, "-m", "sciml", "run", case, *options]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=ROOT, **quiet)
+    if done.returncode not in (0, 3):
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
+    return done.returncode
+
+
+def seconds_per_step(case: str, balancer: str, runs: Path) -> float:
+    """CPU-seconds of a step, start and compilation left out: from a short run's history."""
+    folder = runs / case / balancer / f"calibration{time.time_ns()}"
+    sciml_run(case, balancer, 0, 600, folder)
+    rows = clock(folder)
+    first, last = 200, max(rows)
+    return (rows[last] - rows[first]) / (last - first)
+
+
+def clock(folder: Path) -> dict[int, float]:
+    """CPU-seconds by step, from a run's history; the first step compiles."""
+    with (folder / "history.csv").open(newline="") as file:
+        return {int(row["step"]): float(row["cpu_s"]) for row in csv.DictReader(file)}
+
+
+def errors(seconds: float, seeds: int, chosen: list[str], only: str, runs: Path) -> None:
+    """Every case, rule and seed that is not in the results yet; each is written when it ends."""
+    pace: dict[tuple[str, str], float] = {}
+    for seed in range(seeds):
+        for case, (metric, _) in CASES.items():
+            for balancer in chosen:
+                place = {"case": case, "balancer": balancer, "seed": seed, "seconds": seconds}
+                if only not in case or done(place):
+                    continue
+                if (case, balancer) not in pace:
+                    pace[case, balancer] = seconds_per_step(case, balancer, runs)
+                steps = max(1, round(seconds / pace[case, balancer]))
+                folder = runs / case / balancer / f"{seconds:g}s_seed{seed}"
+                code = sciml_run(case, balancer, seed, steps, folder)
+                row = place | {"steps": steps, "error": None, "cpu_s": None}
+                if code == 0:
+                    metrics, spent = (
+                        json.loads((folder / "metrics.json").read_text()),
+                        clock(folder),
+                    )
+                    row |= {"error": metrics[metric], "cpu_s": spent[max(spent)] - spent[1]}
+                keep("errors", [*recorded()["errors"], row])
+                print(row, flush=True)
+
+
+def done(place: dict) -> bool:
+    """True where this run is in the results."""
+    return any(place.items() <= row.items() for row in recorded()["errors"])
+
+
+# ---- results ------------------------------------------------------------------------------------
+
+
+def recorded() -> dict[str, list[dict]]:
+    """What has been measured so far."""
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    return {"cost": [], "errors": []} | found
+
+
+def keep(part: str, rows: list[dict]) -> None:
+    """Write one part of the results, whole or not at all."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    new = RESULTS.with_suffix(".new")
+    new.write_text(json.dumps(recorded() | {part: rows}, indent=1) + "\n")
+    new.replace(RESULTS)
+
+
+def table(found: dict[str, list[dict]]) -> str:
+    """Markdown: the cost of a step, then median and worst error of each case and budget."""
+    lines = []
+    if found["cost"]:
+        lines += ["| rule | engine | CPU-ms per step | against a plain step |", "|---|---|---|---|"]
+    for row in found["cost"]:
+        cells = (row["balancer"], row["engine"], f"{row['cpu_ms']:.2f}", f"{row['ratio']:.2f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    groups = dict.fromkeys((row["case"], row["seconds"]) for row in found["errors"])
+    for case, seconds in groups:
+        rows = [r for r in found["errors"] if (r["case"], r["seconds"]) == (case, seconds)]
+        lines += ["", f"{case}, {seconds:g} CPU-seconds, {CASES[case][0]}", ""]
+        lines += ["| rule | seeds | median | worst | steps | CPU-s |", "|---|---|---|---|---|---|"]
+        lines += sorted(map(partial(line, rows), dict.fromkeys(r["balancer"] for r in rows)),
+                        key=lambda text: float(text.split("|")[3]))  # fmt: skip
+    return "\n".join(lines)
+
+
+def line(rows: list[dict], balancer: str) -> str:
+    """One rule's seeds: a run that diverged has an infinite error."""
+    own = [row for row in rows if row["balancer"] == balancer]
+    values = [float("inf") if row["error"] is None else row["error"] for row in own]
+    steps = f"{median(row['steps'] for row in own):,.0f}"
+    spent = [row["cpu_s"] for row in own if row["cpu_s"] is not None]
+    cpu = f"{median(spent):.0f}" if spent else "–"
+    cells = (balancer, str(len(own)), f"{median(values):.2e}", f"{max(values):.2e}", steps, cpu)
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cost", action="store_true", help="measure the cost of a step")
+    parser.add_argument("--errors", action="store_true", help="measure errors at equal CPU-seconds")
+    parser.add_argument("--table", action="store_true", help="measure nothing, print what there is")
+    parser.add_argument("--seconds", type=float, default=60.0, help="CPU-seconds of each run")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--rounds", type=int, default=15, help="rounds of the cost table")
+    parser.add_argument("--only", default="", help="cases (errors) or rules (cost) with this name")
+    parser.add_argument("--balancers", nargs="+", default=BALANCERS, choices=BALANCERS)
+    parser.add_argument("--runs", type=Path, default=Path("runs/balancers"))
+    given = parser.parse_args()
+    if given.cost and not given.table:
+        keep("cost", cost(given.rounds, given.only))
+    if given.errors and not given.table:
+        errors(given.seconds, given.seeds, given.balancers, given.only, given.runs.resolve())
+    print(table(recorded()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Weights from the neural tangent kernel: terms with a small kernel learn slowly, so they gain."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from sciml.balance.base import NamedTensors, by_name, require, seed_of, vector
+from sciml.contracts import Step, Weights
+
+
+class NTK(nn.Module):
+    """λ_k = Σ_j t_j / t_k with t_k = tr(J_k J_kᵀ)/n_k, the mean square of a residual's gradient.
+
+    J_k [n_k, P] is the Jacobian of the residuals of term k. With equally many points in all terms
+    this is the source's tr(K)/tr(K_kk); with means the number of points does not matter. Where a
+    Jacobian is known already (least squares) its traces are free; otherwise they are estimated:
+    E |J_kᵀ v|² = tr(J_k J_kᵀ) over random signs v (Hutchinson).
+
+    Args:
+        alpha: share of the new estimate in the moving average of λ, in (0, 1].
+        every: steps between updates, >= 1.
+        probes: random vectors per term, >= 1.
+
+    Raises:
+        UserError: the objective has no residuals.
+
+    Source: S. Wang, X. Yu, P. Perdikaris, "When and why PINNs fail to train: a neural tangent
+    kernel perspective", J. Comput. Phys. 449 (2022) 110768, Algorithm 1; signs: M. Hutchinson,
+    Commun. Stat. Simul. Comput. 18 (1989) 1059.
+    Cost: nothing beside a Jacobian; else one evaluation of the residuals and K·probes backward
+    passes, every `every` steps.
+    """
+
+    needs = "residuals"
+
+    def __init__(self, alpha: float = 0.1, every: int = 100, probes: int = 1) -> None:
+        super().__init__()
+        require("alpha", alpha, 1e-12, 1)
+        require("every", every, 1)
+        require("probes", probes, 1)
+        self.alpha, self.every, self.probes = alpha, every, probes
+        self.weights = NamedTensors()
+
+    def forward(self, step: Step) -> Weights:
+        if step.index % self.every == 0:
+            self._update(step)
+        names = list(step.losses)
+        ones = torch.ones_like(vector(step.losses))
+        return by_name(names, self.weights.stacked(names, ones), step.losses)
+
+    def _update(self, step: Step) -> None:
+        found = known(step) if step.has_jacobian else estimated(step, self.probes)
+        traces = step.average(vector(found))
+        estimate = traces.sum() / traces
+        estimate = torch.where(torch.isfinite(estimate), estimate, torch.ones_like(estimate))
+        old = self.weights.stacked(found, estimate)  # the first estimate is taken as it is
+        new = (1 - self.alpha) * old + self.alpha * estimate
+        self.weights.put_all(found, torch.where(traces > 0, new, old))
+
+
+def known(step: Step) -> dict[str, Tensor]:
+    """t_k from the Jacobian by term."""
+    return {name: rows.square().sum() / len(rows) for name, rows in step.jacobian().items()}
+
+
+def estimated(step: Step, probes: int) -> dict[str, Tensor]:
+    """t_k by `probes` random signs per term, drawn from (step, term)."""
+    return {
+        name: sum(
+            squared(signs(rows, seed_of("NTK", step.index, name, probe)), rows, step.parameters)
+            for probe in range(probes)
+        )
+        / (probes * len(rows))
+        for name, rows in step.residuals().items()
+    }
+
+
+def signs(like: Tensor, seed: int) -> Tensor:
+    """±1 with equal chances."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(0, 2, like.shape, generator=generator)
+    return (2 * drawn - 1).to(like)
+
+
+def squared(v: Tensor, rows: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+    """|Jᵀ v|² of the residual rows, by one backward pass."""
+    gradients = torch.autograd.grad(
+        rows, tuple(parameters.values()), v, retain_graph=True, allow_unused=True
+    )
+    return sum(
+        (gradient.square().sum() for gradient in gradients if gradient is not None),
+        torch.zeros_like(rows[0]),
+    ).detach()
