@@ -8,6 +8,7 @@ from typing import Any
 
 _HOME = {
     "problem": ("Problem",),
+    "coefficients": ("Coefficient",),
     "domain": (
         *("ball", "box", "disk", "from_deepxde", "interval", "mesh", "point_cloud", "polygon"),
         "rectangle",
@@ -18,7 +19,7 @@ _HOME = {
     ),
     "regions": ("At", "Boundary", "Face", "Initial", "Interior"),
     "fields": ("Fields",),
-    "data": ("Sampling",),
+    "sampling": ("Sampling",),
 }
 
 __all__ = sorted(word for words in _HOME.values() for word in words)

@@ -52,7 +52,9 @@ def _preference(size: np.ndarray, k: float, c: float) -> np.ndarray:
 
 
 def _picked(p: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """`n` different indices, each the more likely the larger p."""
+    """`n` different indices, each the more likely the larger p; zeros where nothing else is left."""
+    if np.count_nonzero(p) < n:
+        p = p + np.finfo(float).tiny
     return rng.choice(len(p), size=n, replace=False, p=p / p.sum(), shuffle=False)
 
 
@@ -126,8 +128,6 @@ class RARD:
     def __call__(self, x: np.ndarray, draw: Draw, size: Size, rng: np.random.Generator) -> Chosen:
         candidates = draw(self.pool * self.growth)
         p = _preference(size(candidates), self.k, self.c)
-        if np.count_nonzero(p) < self.growth:
-            p = p + np.finfo(float).tiny
         return np.concatenate((x, candidates[_picked(p, self.growth, rng)])), None
 
 

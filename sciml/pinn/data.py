@@ -59,11 +59,8 @@ class CollocationData:
             grading.check(problem.coordinates, problem.domain.bounds)
         if sampling.density and problem.domain.cloud is not None:
             raise UserError("sampling: expected a shape for density=, got a cloud of points")
-        if getattr(sampling.adaptive, "box_only", False) and not problem.domain.fills_box:
-            raise UserError(
-                "sampling: expected an interval, rectangle or box for this adaptive rule, got "
-                "another shape; choose sampling=rad"
-            )
+        if getattr(sampling.adaptive, "box_only", False):
+            refuse_but_even_boxes(problem, sampling)
         self._within: windows.Window = {}
         self._adapted: _Adapted | None = None
         self.configure()
@@ -271,3 +268,17 @@ class _Adapted:
     x: torch.Tensor
     factor: torch.Tensor | None
     within: windows.Window
+
+
+def refuse_but_even_boxes(problem: Problem, sampling: Sampling) -> None:
+    """Refuses what a rule cannot stretch: another shape, points that crowd already."""
+    if not problem.domain.fills_box:
+        raise UserError(
+            "sampling: expected an interval, rectangle or box for this adaptive rule, got "
+            "another shape; choose sampling=rad"
+        )
+    if sampling.density:
+        raise UserError(
+            "sampling: expected density=null for this adaptive rule, which stretches even points; "
+            "choose sampling=graded or sampling=marginals"
+        )

@@ -78,7 +78,7 @@ class RandomFeatures(nn.Module):
         self.register_buffer("bias", torch.empty(width))
         self.register_buffer("scale", torch.empty(inputs))
         self.register_buffer("placed", torch.tensor(placement is None))
-        self.draw(_scales(scale, inputs))
+        self.draw(scales(scale, inputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output(self.activation(functional.linear(x, self.weight, self.bias)))
@@ -138,7 +138,8 @@ class RandomFeatures(nn.Module):
         self.placed.fill_(True)
 
 
-def _scales(scale: float | Sequence[float], inputs: int) -> Tensor:
+def scales(scale: float | Sequence[float], inputs: int) -> Tensor:
+    """`[inputs]`, one for each coordinate."""
     values = torch.as_tensor(scale, dtype=torch.float64)
     if values.ndim > 1 or (values.ndim == 1 and len(values) != inputs) or not (values > 0).all():
         raise UserError(

@@ -1,4 +1,6 @@
-"""What a residual sees: `f.x` a coordinate, `f.u` an unknown, `f.u_xx` a derivative, each `[n]`."""
+"""What a residual sees: `f.x` a coordinate, `f.u` an unknown, `f.u_xx` a derivative, each `[n]`,
+and `f.Re` a constant, one number.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +14,9 @@ from sciml.pinn import names
 from sciml.pinn.points import Points
 
 #: Attributes of `Fields`, and so no names for unknowns.
-RESERVED = ("at_image", "coordinates", "normal", "normal_derivative", "points", "target")
+RESERVED = (
+    *("at_image", "constants", "coordinates", "normal", "normal_derivative", "points", "target"),
+)
 
 
 @final
@@ -24,6 +28,7 @@ class Fields:
         points: where.
         values: name of an unknown or a derivative → `[n]`.
         image: the same at the points' images under periodicity.
+        constants: name → number; `f.Re` is a float.
     """
 
     def __init__(
@@ -32,15 +37,19 @@ class Fields:
         points: Points,
         values: Mapping[str, Tensor] | None = None,
         image: Mapping[str, Tensor] | None = None,
+        constants: Mapping[str, float] | None = None,
     ) -> None:
         self.coordinates = coordinates
         self.points = points
         self._values = {} if values is None else values
         self._image = {} if image is None else image
+        self.constants = {} if constants is None else constants
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> Any:
         if name in self.coordinates:
             return self.points.x[:, self.coordinates.index(name)]
+        if name in self.constants:
+            return self.constants[name]
         try:
             return self._values[name]
         except KeyError:
@@ -53,9 +62,9 @@ class Fields:
         steady = "t" not in self.coordinates
         if steady and "t" in letters and set(letters) <= {*self.coordinates, "t"}:
             return "the domain is steady: give it time by over_time(start, end)"
-        return names.nearest(name, (*self.coordinates, *self._values))
+        return names.nearest(name, (*self.coordinates, *self.constants, *self._values))
 
-    def __getattr__(self, name: str) -> Tensor:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         return self[name]
@@ -93,7 +102,8 @@ class Fields:
         """The fields at the points' partners under periodicity."""
         if self.points.image is None:
             raise UserError("expected points of a periodic condition, got points without images")
-        return Fields(self.coordinates, Points(self.points.image), self._image)
+        there = Points(self.points.image)
+        return Fields(self.coordinates, there, self._image, constants=self.constants)
 
 
 @final
@@ -129,7 +139,11 @@ class Recording(Mapping[str, Tensor]):
 
 
 def record(
-    function: Any, unknowns: tuple[str, ...], coordinates: tuple[str, ...], points: Points
+    function: Any,
+    unknowns: tuple[str, ...],
+    coordinates: tuple[str, ...],
+    points: Points,
+    constants: Mapping[str, float] | None = None,
 ) -> tuple[Any, Asked]:
     """What `function(fields)` returns at `points`, and the names it asked for on the way.
 
@@ -137,7 +151,7 @@ def record(
     """
     here = Recording(unknowns, coordinates, points.x[:, 0])
     there = Recording(unknowns, coordinates, points.x[:, 0])
-    answer = function(Fields(coordinates, points, here, there))
+    answer = function(Fields(coordinates, points, here, there, constants))
     return answer, Asked(frozenset(here.asked), frozenset(there.asked))
 
 

@@ -134,12 +134,12 @@ class Placement:
                 f"{type(objective).__name__}; set network.placement=null and network.scale"
             )
         batch = batch.to("cpu", torch.float64)
-        place = None
+        place, agreed = None, lambda tensor: average(tensor).cpu()
         for number, (share, most) in enumerate(zip(self.shares, self.most, strict=True)):
             width = max(1, min(most, round(share * features)))
             model, few = narrowed(width)
             fit, held_out = split(batch, width / features, self.seed)
-            trial = Trial(model, objective, fit, held_out, self.steps, average)
+            trial = Trial(model, objective, fit, held_out, self.steps, agreed)
             search = Search(trial, few, place or Place(few.scale.detach().clone()))
             if number == 0:
                 search.octaves(self.down, self.up)

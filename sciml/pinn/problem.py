@@ -5,7 +5,7 @@ names and wrong shapes and tells which derivatives each residual needs.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sciml.contracts import UserError
 from sciml.pinn import names
+from sciml.pinn.coefficients import Coefficient, is_number
 from sciml.pinn.conditions import Condition
 from sciml.pinn.domain import Domain
 from sciml.pinn.fields import RESERVED, Asked, Fields, check_shape, record
@@ -46,6 +47,8 @@ class Problem:
         derived: name → function of the fields `[n]`: what else is reported, as velocity from psi.
         units: name of a coordinate, unknown or derived field → unit.
         long_names: likewise → description.
+        constants: name → number that residuals read as `f.Re`; a phase may change it.
+        coefficients: name → unknown number, a field that does not vary: `f.lambda1` is `[n]`.
 
     After construction `equation_names`, `terms` and `asked` tell the loss terms, and the fields
     needed at the points of each key ("residual" and the conditions' names).
@@ -62,6 +65,8 @@ class Problem:
     derived: Mapping[str, Callable[[Fields], Tensor]] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     long_names: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, float] = field(default_factory=dict)
+    coefficients: Mapping[str, Coefficient] = field(default_factory=dict)
     equation_names: tuple[str, ...] = field(init=False, default=())
     terms: tuple[str, ...] = field(init=False, default=())
     asked: Mapping[str, Asked] = field(init=False, default_factory=dict)
@@ -71,6 +76,7 @@ class Problem:
         self._set(unknowns=unknowns, conditions=tuple(self.conditions))
         self._set(reference=None if self.reference is None else Path(self.reference))
         self._check_names()
+        self._check_constants()
         answer, asked = self.record(self.equations, Interior(), "equations")
         self._set(equation_names=self._equation_names(answer))
         tried = {c.name: self._try(c) for c in self.conditions}
@@ -89,13 +95,37 @@ class Problem:
         """Names of the network's inputs: space first, "t" last."""
         return self.domain.coordinates
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the model's outputs: the unknowns, then the unknown numbers."""
+        return (*self.unknowns, *self.coefficients)
+
+    def fields(
+        self,
+        points: Points,
+        values: Mapping[str, Tensor] | None = None,
+        image: Mapping[str, Tensor] | None = None,
+    ) -> Fields:
+        """What residuals see at `points`: coordinates, `values` of fields, constants."""
+        return Fields(self.coordinates, points, values, image, self.constants)
+
+    def at(self, constants: Mapping[str, float]) -> "Problem":
+        """The same problem with other values of some constants."""
+        for name in constants:
+            if name not in self.constants:
+                raise UserError(
+                    f"{self.name}: constants: expected one of {tuple(self.constants)}, "
+                    f"got {name!r}; {names.nearest(name, self.constants)}"
+                )
+        return replace(self, constants={**self.constants, **constants})
+
     def record(
         self, function: Callable[[Fields], Any], region: Region, label: str
     ) -> tuple[Any, Asked]:
         """What `function` returns on a few points of `region`, and the fields it asked for."""
         try:
             points = self._trial(region)
-            return record(function, self.unknowns, self.coordinates, points)
+            return record(function, self.outputs, self.coordinates, points, self.constants)
         except UserError as error:
             raise UserError(f"{self.name}: {label}: {error}") from None
 
@@ -103,7 +133,7 @@ class Problem:
         """The exact solution at `x` `[n, d]`: name → `[n]`."""
         if self.exact is None:
             raise UserError(f"{self.name}: expected an exact solution, got none; pass exact=")
-        values = self.exact(Fields(self.coordinates, Points(x)))
+        values = self.exact(self.fields(Points(x)))
         return {k: check_shape(f"exact {k}", v, len(x)) for k, v in values.items()}
 
     def _trial(self, region: Region) -> Points:
@@ -116,9 +146,9 @@ class Problem:
         if not self.unknowns:
             raise UserError(f"{self.name}: expected at least one unknown, got none")
         taken: list[str] = [*self.coordinates]
-        for unknown in (*self.unknowns, *self.derived):
+        for unknown in (*self.outputs, *self.derived, *self.constants):
             valid = unknown.isidentifier() and unknown not in RESERVED and unknown[0] != "_"
-            others = tuple(u for u in self.unknowns if u != unknown)
+            others = tuple(u for u in self.outputs if u != unknown)
             derivative = names.is_field(unknown, others, self.coordinates) and unknown not in others
             if not valid or derivative or unknown in taken:
                 raise UserError(
@@ -133,6 +163,20 @@ class Problem:
                     f"{self.name}: expected conditions of different names, other than "
                     f"{RESIDUAL!r} and {TRUTH!r}, got {name!r}; set name="
                 )
+
+    def _check_constants(self) -> None:
+        for name, value in self.constants.items():
+            if not is_number(value):
+                raise UserError(
+                    f"{self.name}: constants: expected a finite number for {name!r}, got {value!r}"
+                )
+        for name, coefficient in self.coefficients.items():
+            if not isinstance(coefficient, Coefficient):
+                raise UserError(
+                    f"{self.name}: coefficients: expected a Coefficient for {name!r}, "
+                    f"got {coefficient!r}; write Coefficient(initial=…)"
+                )
+        self._set(constants={name: float(value) for name, value in self.constants.items()})
 
     def _equation_names(self, answer: Any) -> tuple[str, ...]:
         if not isinstance(answer, dict) or not answer:
@@ -166,7 +210,7 @@ class Problem:
         return tuple(terms)
 
     def _check_descriptions(self) -> None:
-        known = (*self.coordinates, *self.unknowns, *self.derived)
+        known = (*self.coordinates, *self.outputs, *self.derived, *self.constants)
         lists = {"compared": self.compared or (), "units": self.units}
         for label, described in {**lists, "long_names": self.long_names}.items():
             for name in described:

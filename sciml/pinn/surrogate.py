@@ -38,7 +38,8 @@ class Columns(nn.Module):
         super().__init__()
         self.network = network
         self.derivatives, self.derived = derivatives, dict(problem.derived)
-        self.unknowns, self.coordinates = problem.unknowns, problem.coordinates
+        self.outputs, self.coordinates = problem.outputs, problem.coordinates
+        self.constants = dict(problem.constants)
         self.wanted = asked_by(problem, (*derivatives, *problem.derived))
 
     @property
@@ -46,8 +47,8 @@ class Columns(nn.Module):
         return (*self.derivatives, *self.derived)
 
     def forward(self, x: Tensor) -> Tensor:
-        values = taylor.derivatives(self.network, x, self.unknowns, self.coordinates, self.wanted)
-        fields = Fields(self.coordinates, Points(x), values)
+        values = taylor.derivatives(self.network, x, self.outputs, self.coordinates, self.wanted)
+        fields = Fields(self.coordinates, Points(x), values, constants=self.constants)
         columns = [values[name] for name in self.derivatives]
         columns += [function(fields) for function in self.derived.values()]
         return torch.stack(columns, dim=1)

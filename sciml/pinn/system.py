@@ -1,5 +1,6 @@
 """Assembles a PINN: problem + network + sampling + derivatives → `contracts.System`."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
@@ -8,11 +9,14 @@ from torch import nn
 
 from sciml.contracts import System, UserError
 from sciml.pinn import figures, surrogate
+from sciml.pinn.coefficients import Coefficients
 from sciml.pinn.data import CollocationData, Sampling
 from sciml.pinn.evaluate import GridPredictor, RelativeL2
 from sciml.pinn.networks import Standardise
 from sciml.pinn.objective import CollocationLoss, Engine
+from sciml.pinn.point_weights import PointWeights
 from sciml.pinn.problem import Problem
+from sciml.pinn.uncertainty import Laplace
 
 
 def assemble(
@@ -22,6 +26,9 @@ def assemble(
     derivatives: Engine | None = None,
     seed: int = 0,
     wrap: Callable[[nn.Module], nn.Module] | None = None,
+    inputs: Callable[..., nn.Module] | None = None,
+    point_weights: Callable[[Problem, CollocationData], PointWeights] | None = None,
+    uncertainty: Laplace | None = None,
 ) -> System:
     """Everything a PINN brings.
 
@@ -32,28 +39,51 @@ def assemble(
         derivatives: how derivatives are taken; nested autograd where None.
         seed: of the weights and of the points.
         wrap: around the standardised network, such as a partial `networks.HardConstraint`.
+        inputs: `(bounds=) -> module` of the coordinates, such as a partial `inputs.Periodic`, in
+            place of the standardisation.
+        point_weights: rule by which equations weigh their points, such as a partial
+            `point_weights.RBA`; None leaves all alike.
+        uncertainty: adds error bars to the solution; for a model trained by least squares.
 
     The network sees coordinates standardised by the mean and standard deviation of uniform points.
     """
     _check(problem, network, sampling)
+    _check_growth(sampling, derivatives)
     generator = torch.Generator().manual_seed(seed)
-    mean, std = map(torch.from_numpy, problem.domain.moments())
-    inner = network(
-        inputs=len(problem.coordinates), outputs=len(problem.unknowns), generator=generator
-    )
-    standardised = Standardise(inner, mean, std)
-    model = standardised if wrap is None else wrap(standardised)
+    plain = _network(problem, network, inputs, generator)
+    model = plain if wrap is None else wrap(plain)
+    if problem.coefficients:
+        model = Coefficients(model, problem.coefficients)
     data = CollocationData(problem, sampling, seed)
-    known = problem.exact is not None or problem.reference is not None
+    rule = None if point_weights is None else point_weights(problem, data)
+    objective = CollocationLoss(problem, derivatives, rule)
+    bars = None if uncertainty is None else uncertainty.of(objective, data)
+    known = problem.exact or problem.reference or problem.coefficients
     return System(
         model=model,
-        objective=CollocationLoss(problem, derivatives),
+        objective=objective,
         data=data,
         metric=RelativeL2(problem) if known else None,
-        predictor=GridPredictor(problem, data),
+        predictor=GridPredictor(problem, data, bars),
         figures=figures.Figures(problem),
         surrogate=partial(surrogate.surrogate, problem),
     )
+
+
+def _network(
+    problem: Problem,
+    network: Callable[..., nn.Module],
+    inputs: Callable[..., nn.Module] | None,
+    generator: torch.Generator,
+) -> nn.Module:
+    """The network of the coordinates, standardised or mapped by `inputs`."""
+    outputs = len(problem.unknowns)
+    if inputs is None:
+        inner = network(inputs=len(problem.coordinates), outputs=outputs, generator=generator)
+        return Standardise(inner, *map(torch.from_numpy, problem.domain.moments()))
+    mapped = inputs(bounds=problem.domain.bounds)
+    inner = network(inputs=mapped.outputs, outputs=outputs, generator=generator)
+    return nn.Sequential(OrderedDict(inputs=mapped, network=inner))
 
 
 def _check(problem: object, network: object, sampling: object) -> None:
@@ -65,3 +95,13 @@ def _check(problem: object, network: object, sampling: object) -> None:
     ):
         if not sound:
             raise UserError(f"{name}: expected a {name}, got {part!r}; set {example}")
+
+
+def _check_growth(sampling: Sampling, derivatives: Engine | None) -> None:
+    """Refuses a set that grows under compiled terms: every size would be compiled anew."""
+    grows = sampling.adaptive is not None and sampling.adaptive.growth > 0
+    if grows and derivatives is not None and derivatives.compiled:
+        raise UserError(
+            "sampling: expected sets of one size for compiled derivatives, got an adaptive rule "
+            "that adds points; set derivatives=taylor"
+        )

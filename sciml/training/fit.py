@@ -102,7 +102,7 @@ class Fit(pl.LightningModule):
         optimizers = []
         for stretch in self.stretches:
             optimizer = stretch.phase.optimizer(trained(self.model, stretch).values())
-            refusals.require_precision(optimizer, stretch)
+            refusals.require_match(optimizer, stretch, self.objective, self.trainer.world_size)
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
             optimizers.append(optimizer)
@@ -111,7 +111,6 @@ class Fit(pl.LightningModule):
     def enter(self, stretch: Stretch, index: int) -> None:
         """Begin a phase, or go on in it at step `index`: precision, parameters, settings, data."""
         self.stretch, self._terms = stretch, ()
-        refusals.require_one_process(self.optimizer, stretch, self.trainer.world_size)
         for finished in self.trainer.optimizers[: stretch.number]:
             finished.state.clear()  # an inverse Hessian is not carried through the phases after it
         self.cast(stretch.dtype)

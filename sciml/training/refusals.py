@@ -6,7 +6,18 @@ import torch
 
 from sciml.contracts import Direction, UserError, Weights
 from sciml.training.phases import Stretch
-from sciml.training.step import Step
+from sciml.training.step import Step, require_residuals
+
+
+def require_match(
+    optimizer: torch.optim.Optimizer, stretch: Stretch, objective: Any, processes: int
+) -> None:
+    """Refuses an optimiser that a phase cannot have, before the first phase begins."""
+    require_precision(optimizer, stretch)
+    require_one_process(optimizer, stretch, processes)
+    if getattr(optimizer, "asks_for_residuals", False):
+        require_residuals(objective)
+        require_no_clip(stretch)
 
 
 def require_precision(optimizer: torch.optim.Optimizer, stretch: Stretch) -> None:
@@ -18,7 +29,9 @@ def require_precision(optimizer: torch.optim.Optimizer, stretch: Stretch) -> Non
         )
 
 
-def require_one_process(optimizer: Any, stretch: Stretch, processes: int) -> None:
+def require_one_process(
+    optimizer: torch.optim.Optimizer, stretch: Stretch, processes: int
+) -> None:
     """Refuses several ranks for optimisers that see one process's rows, or line search on them."""
     residuals = getattr(optimizer, "asks_for_residuals", False)
     alone = residuals or getattr(optimizer, "single_process", False)
@@ -27,7 +40,11 @@ def require_one_process(optimizer: Any, stretch: Stretch, processes: int) -> Non
             f"phases.{stretch.name}.optimizer: expected one process, got {processes}; "
             "set trainer.devices=1, or choose adam or soap"
         )
-    if residuals and stretch.phase.clip is not None:
+
+
+def require_no_clip(stretch: Stretch) -> None:
+    """Refuses clipped gradients where none is taken."""
+    if stretch.phase.clip is not None:
         raise UserError(
             f"phases.{stretch.name}: expected clip=null with least squares, whose damping limits "
             f"the step, got {stretch.phase.clip}"
@@ -46,9 +63,15 @@ def require_same_terms(before: tuple[str, ...], step: Step, stretch: Stretch) ->
 
 
 def require_weights(answer: Weights | Direction) -> None:
-    """Refuses a direction where residual rows are to be scaled by weights."""
+    """Refuses what residual rows cannot be scaled by: a direction, weights with no root."""
     if isinstance(answer, Direction):
         raise UserError(
             "balancer: least squares needs weights, got a rule that answers with a direction; "
             "set balancer=fixed or balancer=ntk"
         )
+    for name, weight in answer.items():
+        if weight < 0:
+            raise UserError(
+                f"balancer: least squares needs weights >= 0, got {float(weight):.3g} for {name!r}; "
+                "set balancer=fixed or balancer=ntk"
+            )

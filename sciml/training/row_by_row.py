@@ -20,6 +20,8 @@ def jacobian(
 
     Cost: n backward passes, `CHUNK` of them at a time.
     """
+    if not rows.requires_grad:
+        return rows.new_zeros(len(rows), sum(parameter.numel() for parameter in parameters))
     pieces = []
     unit = torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
     for cotangents in unit.split(CHUNK):

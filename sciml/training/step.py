@@ -163,7 +163,7 @@ class Step:
 
     @cached_property
     def _residuals(self) -> dict[str, Tensor]:
-        self.require_residuals()
+        require_residuals(self.objective)
         every = [
             self._called(self.objective.residuals, number) for number in range(len(self.batches))
         ]
@@ -208,20 +208,12 @@ class Step:
         if isinstance(self.objective, Linearised):
             with self._forward(number):
                 return self.objective.linearised(self.model, self.batches[number], self.parameters)
-        self.require_residuals()
+        require_residuals(self.objective)
         rows = self._called(self.objective.residuals, number)
         return {
             name: (r.detach(), jacobian(r, tuple(self.parameters.values())))
             for name, r in rows.items()
         }
-
-    def require_residuals(self) -> None:
-        """Refuses an objective without residuals."""
-        if not isinstance(self.objective, Residuals):
-            raise UserError(
-                "this optimiser or balancer needs residual rows and the objective "
-                f"{type(self.objective).__name__} has none; choose one that needs terms only"
-            )
 
     def again(self, parameters: Mapping[str, Tensor]) -> "Step":
         """The same batches at other values of the trained parameters; the model is left alone.
@@ -308,6 +300,15 @@ class Bound(nn.Module):
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
         return self.function(self.model, batch)
+
+
+def require_residuals(objective: Any) -> None:
+    """Refuses an objective without residuals."""
+    if not isinstance(objective, Residuals):
+        raise UserError(
+            "this optimiser or balancer needs residual rows and the objective "
+            f"{type(objective).__name__} has none; choose one that needs terms only"
+        )
 
 
 def refuse_nonfinite(step: Step, gradient: Tensor, names: Collection[str] | None = None) -> None:

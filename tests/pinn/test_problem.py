@@ -149,3 +149,47 @@ def test_mistakes_are_refused_in_one_line(case):
         helmholtz(**changes)
     assert "\n" not in str(caught.value)
     assert "helmholtz" in str(caught.value)
+
+
+def test_constants_are_floats_by_name_everywhere():
+    problem = helmholtz(
+        constants={"k": 2},
+        equations=lambda f: {"helmholtz": f.u_xx + f.u_yy + f.k**2 * f.u},
+        exact=lambda f: {"u": f.k * f.x},
+        derived={"twice": lambda f: f.k * f.u},
+        conditions=(dirichlet("u", lambda f: f.k * f.y, on=Boundary(), name="rim"),),
+    )
+    x = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    assert problem.truth(x)["u"].item() == 1.0
+    changed = problem.at({"k": 3})
+    assert changed.truth(x)["u"].item() == 1.5
+    assert isinstance(changed.constants["k"], float)
+    assert problem.constants == {"k": 2.0}
+
+
+REFUSED_CONSTANTS = {
+    "an unknown": ({"constants": {"u": 1.0}}, "got 'u', which is taken"),
+    "a coordinate": ({"constants": {"x": 1.0}}, "got 'x', which is taken"),
+    "a derivative": ({"constants": {"u_x": 1.0}}, "got 'u_x'"),
+    "an attribute": ({"constants": {"constants": 1.0}}, "got 'constants'"),
+    "no number": ({"constants": {"k": "2"}}, "expected a finite number for 'k', got '2'"),
+    "not finite": ({"constants": {"k": math.inf}}, "finite number for 'k', got inf"),
+    "mistyped": (
+        {"constants": {"Re": 1.0}, "equations": lambda f: {"e": f.u * f.Ra}},
+        "expected a coordinate or a field, got 'Ra'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_CONSTANTS)
+def test_mistaken_constants(case):
+    changes, message = REFUSED_CONSTANTS[case]
+    with pytest.raises(UserError, match=message) as caught:
+        helmholtz(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_constant_names_the_nearest():
+    problem = helmholtz(constants={"viscosity": 1.0, "Re": 100.0})
+    with pytest.raises(UserError, match=r"got 'viscocity'; did you mean 'viscosity'\?"):
+        problem.at({"viscocity": 2.0})

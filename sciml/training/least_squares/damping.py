@@ -14,7 +14,7 @@ class GainRatio:
         lower: factor that divides μ after a step worth more than `good` of the promise.
         raised: factor after one worth less than `poor`.
         rejected: factor after a step that did not decrease the loss.
-        floor: least μ.
+        floor, ceiling: least and largest μ: where rounding refuses every step, μ does not run off.
     """
 
     start: float = 0.1
@@ -24,6 +24,7 @@ class GainRatio:
     good: float = 0.25
     poor: float = 0.1
     floor: float = 1e-17
+    ceiling: float = 1e12
 
     def __post_init__(self) -> None:
         require_factors(self.start, self.lower, self.raised, self.rejected)
@@ -35,28 +36,28 @@ class GainRatio:
     def accepted(self, state: float, gain: float) -> float:
         if gain > self.good:
             return max(state / self.lower, self.floor)
-        return state if gain > self.poor else state * self.raised
+        return state if gain > self.poor else min(state * self.raised, self.ceiling)
 
     def refused(self, state: float) -> float:
-        return state * self.rejected
+        return min(state * self.rejected, self.ceiling)
 
 
 @dataclass(frozen=True)
 class GradientPower:
-    """μ = c |∇L|^power, so that damping fades as the optimum nears; c adapts by what is accepted.
+    """μ = c |Jᵀr|^power, so that damping fades as the optimum nears; c adapts by what is accepted.
 
-    The gradient-normalised smoothness of Gauss–Newton steps: with a Jacobian that is Lipschitz the
-    step of that length is safe for power 1/2 far from and 1 near a zero-residual solution.
+    The source's μ is |∇L|/γ, γ the radius in which the gradient is nearly linear (its
+    gradient-normalised smoothness): constant γ is power 1, a Lipschitz Hessian power 1/2.
 
     Args:
         start: c of the first step, > 0.
         power: in (0, 2].
         lower: factor that divides c after an accepted step.
         rejected: factor after a step that did not decrease the loss.
-        floor: least c.
+        floor, ceiling: least and largest c.
 
     Source: Semenov, Jaggi, Doikov, "Gradient-normalized smoothness for optimization with
-    approximate Hessians" (2025), arXiv:2506.13710; power 1 is Fan and Yuan, Computing 74 (2005) 23.
+    approximate Hessians" (2025), arXiv:2506.13710.
     """
 
     start: float = 1.0
@@ -64,6 +65,7 @@ class GradientPower:
     lower: float = 2.0
     rejected: float = 2.5
     floor: float = 1e-12
+    ceiling: float = 1e12
 
     def __post_init__(self) -> None:
         require_factors(self.start, self.lower, 2.0, self.rejected)
@@ -77,7 +79,7 @@ class GradientPower:
         return max(state / self.lower, self.floor) if gain > 0.25 else state
 
     def refused(self, state: float) -> float:
-        return state * self.rejected
+        return min(state * self.rejected, self.ceiling)
 
 
 def require_factors(start: float, *factors: float) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sciml.contracts import UserError, Weights
 from sciml.training.least_squares import memory
-from sciml.training.least_squares.levenberg_marquardt import require_double, write
+from sciml.training.least_squares.levenberg_marquardt import device_of, write
 from sciml.training.least_squares.rows import DenseRows, moved, scales
 from sciml.training.step import Step
 
@@ -59,14 +59,13 @@ class GaussNewton(torch.optim.Optimizer):
         """Takes residuals and Jacobian, after a look at the memory.
 
         Raises:
-            UserError: the objective has no residuals; J does not fit; parameters in float32.
+            UserError: the objective has no residuals; J does not fit.
         """
-        require_double(step)
         if not self._checked:
             with torch.no_grad():
                 count = sum(len(r) for r in step.fresh().residuals().values())
             parameters = sum(value.numel() for value in step.parameters.values())
-            memory.require(count, parameters, "lstsq")
+            memory.require(count, parameters, "lstsq", device_of(step))
             self._checked = True
         step.linearised()
 

@@ -29,7 +29,7 @@ from sciml.training.least_squares.rows import (
     scales,
 )
 from sciml.training.least_squares.solvers import SOLVERS, ConjugateGradient, Solver, choose
-from sciml.training.step import Step
+from sciml.training.step import Step, refuse_nonfinite
 from sciml.training.vectors import unflatten
 
 
@@ -74,6 +74,11 @@ class LevenbergMarquardt(torch.optim.Optimizer):
                 f"optimizer: expected ratio, h, lr > 0 and trials >= 1, "
                 f"got {ratio}, {h}, {lr} and {trials}"
             )
+        if not isinstance(damping, GainRatio | GradientPower | None):
+            raise UserError(
+                f"optimizer: expected damping to be GainRatio or GradientPower, got {damping!r}; "
+                "set optimizer.damping.start, or optimizer.damping._target_"
+            )
         super().__init__(list(parameters), {"lr": lr})
         self.solver, self.rule = solver, damping or GainRatio()
         self.acceleration, self.ratio, self.h, self.trials = acceleration, ratio, h, trials
@@ -83,9 +88,8 @@ class LevenbergMarquardt(torch.optim.Optimizer):
         """Answers the step's questions on residuals before anybody asks for terms or gradients.
 
         Raises:
-            UserError: the objective has no residuals; J does not fit; parameters in float32.
+            UserError: the objective has no residuals; J does not fit.
         """
-        require_double(step)
         if self._dense is None:
             self._dense = self._is_dense(step)
         if self._dense:
@@ -95,10 +99,15 @@ class LevenbergMarquardt(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None, *, step: Step, weights: Weights) -> Tensor:
-        """One step of training, after `look`; returns the loss before it."""
+        """One step of training, after `look`; returns the loss before it.
+
+        Raises:
+            Diverged: a residual or the gradient is not finite.
+        """
         rows, factors = self._linearise(step, weights)
         theta = torch.cat([value.detach().reshape(-1) for value in step.parameters.values()])
         loss, gradient = rows.r @ rows.r, rows.adjoint(rows.r)
+        refuse_nonfinite(step, gradient)
         solver = self._prepare(rows)
         state, norm = self._state["damping"], float(gradient.norm())
         for _ in range(self.trials):
@@ -166,8 +175,9 @@ class LevenbergMarquardt(torch.optim.Optimizer):
         with torch.no_grad():
             rows = sum(len(r) for r in step.fresh().residuals().values())
         parameters = sum(value.numel() for value in step.parameters.values())
+        name = choose(rows, parameters) if self.solver == "auto" else self.solver
         memory.require(
-            rows, parameters, choose(rows, parameters) if self.solver == "auto" else self.solver
+            rows, parameters, name, device_of(step), "set optimizer.solver=matrix_free, or "
         )
         if couples_points(step):
             warnings.warn(
@@ -185,14 +195,9 @@ class LevenbergMarquardt(torch.optim.Optimizer):
         return SOLVERS[name](rows)
 
 
-def require_double(step: Step) -> None:
-    """Refuses single precision: JᵀJ has the square of J's condition number."""
-    dtype = next(iter(step.parameters.values())).dtype
-    if dtype != torch.float64:
-        raise UserError(
-            f"phase: least squares needs precision=float64, got parameters of {dtype}; "
-            "set phases.*.precision=float64"
-        )
+def device_of(step: Step) -> torch.device:
+    """Where the parameters, and so the Jacobian, are."""
+    return next(iter(step.parameters.values())).device
 
 
 def write(theta: Tensor, parameters: Mapping[str, Tensor]) -> None:

@@ -2,14 +2,18 @@
 
 import os
 
+import torch
+
 from sciml.contracts import UserError
 
 #: Share of the free memory that a step may take.
 SHARE = 0.8
 
 
-def free_bytes() -> int | None:
-    """Memory that this machine can still give; None where it does not say."""
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that the device can still give; None where it does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
     try:
         with open("/proc/meminfo") as file:
             for line in file:
@@ -33,16 +37,21 @@ def needed_bytes(rows: int, parameters: int, solver: str, itemsize: int = 8) -> 
     return itemsize * (2 * jacobian + factored[solver])
 
 
-def require(rows: int, parameters: int, solver: str, itemsize: int = 8) -> None:
-    """Refuses a step that would not fit.
+def require(
+    rows: int, parameters: int, solver: str, device: torch.device, remedy: str = ""
+) -> None:
+    """Refuses a step in double precision that would not fit.
+
+    Args:
+        remedy: what this optimiser offers, before what always helps.
 
     Raises:
         UserError: with both numbers.
     """
-    needed, free = needed_bytes(rows, parameters, solver, itemsize), free_bytes()
+    needed, free = needed_bytes(rows, parameters, solver), free_bytes(device)
     if free is not None and needed > SHARE * free:
         raise UserError(
             f"optimizer: a dense least-squares step of {rows} residuals and {parameters} "
             f"parameters takes {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; "
-            "set optimizer.solver=matrix_free, or take fewer points or a smaller network"
+            f"{remedy}take fewer points or a smaller network"
         )

@@ -127,6 +127,8 @@ def couples_points(step: Step, tolerance: float = 1e-6) -> bool:
         rows = step.residuals()
     generator = torch.Generator().manual_seed(step.index)
     for name, (_, j) in step.linearised().items():
+        if not rows[name].requires_grad:
+            continue  # sees nothing of what is trained
         v = torch.randn(len(j), generator=generator, dtype=torch.float64).to(j)
         gradients = torch.autograd.grad(
             rows[name], tuple(step.parameters.values()), v, retain_graph=True,

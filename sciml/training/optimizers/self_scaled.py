@@ -227,7 +227,7 @@ def refuse_too_large(n: int, device: torch.device) -> None:
     Raises:
         UserError: with both numbers.
     """
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()
+    free = free_bytes(device)
     if free is not None and 8 * n**2 > SHARE * free:
         raise UserError(
             f"optimizer: the inverse Hessian of {n} parameters takes {8 * n**2 / 2**30:.1f} GiB, "
