@@ -148,7 +148,8 @@ def period(make: Callable, steps: int, objective, model, batch) -> Callable[[], 
 
     from sciml.contracts import Direction
     from sciml.training import descent
-    from sciml.training.step import Step, refuse_nonfinite
+    from sciml.training.refusals import refuse_nonfinite
+    from sciml.training.step import Step
 
     balancer, parameters = make(), dict(model.named_parameters())
     optimizer = torch.optim.Adam(parameters.values(), lr=1e-6)  # stays near the same point

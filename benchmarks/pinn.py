@@ -94,19 +94,19 @@ ROWS = {
         "burgers/half_best",
         must=Goal(1e-7, seconds=120),
         aim=Goal(1e-9, seconds=900),
-        overrides=("phases.levenberg_marquardt.steps=600",),
+        overrides=("phases.levenberg_marquardt.steps=350",),
     ),
     "Burgers, full domain": Row(
         "burgers/full_best",
         must=Goal(1e-6, seconds=300),
         aim=Goal(1e-8, seconds=900),
-        overrides=("phases.levenberg_marquardt.steps=900",),
+        overrides=("phases.levenberg_marquardt.steps=450",),
     ),
     "Allen-Cahn": Row(
         "allen_cahn/best",
         must=Goal(1e-4, seconds=600),
         aim=Goal(2e-6, seconds=1200),
-        overrides=("phases.lm.steps=500",),
+        overrides=("phases.lm.steps=250",),
     ),
     "Cavity, Re 100": Row(
         "lid_driven_cavity/best", metric="rel_l2/speed", aim=Goal(1e-4, seconds=300)
@@ -122,22 +122,22 @@ SAME = (
 )  # fmt: skip
 OURS = {
     "sciml Adam": (
-        "derivatives=compiled", "phases.adam.steps=40000", "trainer.validate_every=1000",
+        "derivatives=compiled", "phases.adam.steps=20000", "trainer.validate_every=1000",
     ),
     "sciml SOAP": (
         "optimizer=soap", "derivatives=compiled", "phases.adam.steps=3000",
         "trainer.validate_every=250",
     ),
     "sciml L-BFGS": (
-        "optimizer=lbfgs", "derivatives=compiled", "phases.adam.steps=500",
+        "optimizer=lbfgs", "derivatives=compiled", "phases.adam.steps=300",
         "trainer.validate_every=10",
     ),
     "sciml SSBroyden": (
-        "optimizer=ssbroyden", "derivatives=compiled", "phases.adam.steps=100",
+        "optimizer=ssbroyden", "derivatives=compiled", "phases.adam.steps=50",
         "trainer.validate_every=2",
     ),
     "sciml Levenberg-Marquardt": (
-        "optimizer=levenberg_marquardt", "derivatives=taylor", "phases.adam.steps=150",
+        "optimizer=levenberg_marquardt", "derivatives=taylor", "phases.adam.steps=100",
         "trainer.validate_every=10",
     ),
 }  # fmt: skip

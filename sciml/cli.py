@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        from sciml.diagnosis import TRACEBACK, in_case, mistake, one_line
+        from sciml.diagnosis import TRACEBACK, exhausted, in_case, mistake, one_line
 
-        ours = mistake(error) or in_case(error)
+        ours = mistake(error) or exhausted(error) or in_case(error)
         if ours is None or os.environ.get(TRACEBACK):
             raise
         print(f"sciml: {one_line(ours)}", file=sys.stderr)

@@ -68,6 +68,13 @@ def _searched(text: str) -> str:
     return f"; looked in {Path(file.group(1)).absolute().parent}" if file else ""
 
 
+def exhausted(error: BaseException) -> UserError | None:
+    """Memory that could not be had, as for a layer of absurd width; None for other mistakes."""
+    asked = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", str(cause(error, RuntimeError)))
+    remedy = "take a smaller network or fewer points"
+    return UserError(f"no memory for another {asked.group(1)}; {remedy}") if asked else None
+
+
 def unfound(name: str, error: BaseException) -> UserError | None:
     """A package that is not installed, or an import path that leads nowhere; None for others."""
     missing = cause(error, ModuleNotFoundError)
@@ -277,6 +284,12 @@ def _unknown(node: Mapping[str, Any], path: str, part: str, override: str) -> st
         )
     if accepted is not None and not accepted.extra:
         return unknown_keyword(path, accepted)
+    if path in catalogue.groups():
+        choice = next(iter(catalogue.groups()[path]))
+        return (
+            f"{key_of(override)}: {path} is a choice and its settings have other keys; "
+            f"'sciml show CASE {path}={choice}' lists them"
+        )
     names = [str(name) for name in node if not str(name).startswith("_")]
     names += catalogue.groups() if path == part else ()
     there = f"there are {', '.join(dict.fromkeys(names))}" if names else "it has none yet"

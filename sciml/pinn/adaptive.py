@@ -52,7 +52,7 @@ def _preference(size: np.ndarray, k: float, c: float) -> np.ndarray:
 
 
 def _picked(p: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """`n` different indices, each the more likely the larger p; zeros where nothing else is left."""
+    """`n` different indices, each the likelier the larger p; zeros where nothing else is left."""
     if np.count_nonzero(p) < n:
         p = p + np.finfo(float).tiny
     return rng.choice(len(p), size=n, replace=False, p=p / p.sum(), shuffle=False)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from sciml.calculus.pointwise import autograd, compiled
-from sciml.contracts import UserError
 from sciml.pinn.compiled_terms import (
     Derivatives,
     attempt,
@@ -80,17 +79,7 @@ class CompiledRows:
 
 
 def with_gradients(scalars: Sequence[Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Values `[K]` and gradients `[K, P]`, detached, by one backward pass for each.
-
-    Raises:
-        UserError: a scalar without a gradient.
-    """
-    for number, scalar in enumerate(scalars):
-        if not scalar.requires_grad:
-            raise UserError(
-                f"objective: loss term {number + 1} of {len(scalars)} depends on no trained "
-                "parameter; drop it, or train a parameter that it sees (phases.*.trainable)"
-            )
+    """Values `[K]` and gradients `[K, P]`, detached, by one backward pass for each."""
     rows = [
         torch.autograd.grad(
             scalar, inputs, retain_graph=True, allow_unused=True, materialize_grads=True

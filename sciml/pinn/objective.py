@@ -94,6 +94,12 @@ class CollocationLoss(nn.Module):
                 return functional_call(model, dict(parameters), (x,))
 
         scalars = self._scalars(function, batch, self.engine.derivatives, apart=True)
+        for name, scalar in zip(self.terms, scalars, strict=True):
+            if not scalar.requires_grad:
+                raise UserError(
+                    f"objective: the term {name!r} depends on no trained parameter; "
+                    "drop it, or train a parameter that it sees (phases.*.trainable)"
+                )
         return with_gradients(scalars, tuple(parameters.values()))
 
     def _prepare(self) -> None:

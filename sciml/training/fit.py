@@ -7,7 +7,7 @@ optimizer.step()                                   one optimiser step = one trai
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,9 +29,10 @@ from sciml.contracts import (
     Weights,
 )
 from sciml.training import descent, refusals, validation
+from sciml.training.batches import Drawn, several
 from sciml.training.means import Means
 from sciml.training.phases import Stretch, batches_before, hand_over, lay_out, stretch_at, trained
-from sciml.training.step import Step, refuse_nonfinite
+from sciml.training.step import Step
 
 #: Entries of the matrix of gradient rows up to which it is made only to be looked at (0.4-0.8 GB).
 WATCHABLE = 10**8
@@ -169,9 +170,7 @@ class Fit(pl.LightningModule):
         """The batches of step `index`."""
         self.data.refresh(self.model, self.objective, index)
         stretch = self.stretch
-        batches = list(itertools.islice(self._batches, stretch.phase.accumulate))
-        if len(batches) < stretch.phase.accumulate:
-            raise UserError(f"data: expected batches without end, got the last before step {index}")
+        batches = several(self._batches, stretch.phase.accumulate, index)
         batches = [batch.to(self.device, stretch.dtype) for batch in batches]
         if isinstance(self.objective, Weighing):
             return self.objective.weigh(self.model, batches, self.sum_over_ranks)
@@ -229,7 +228,7 @@ class Fit(pl.LightningModule):
             gradient = answer.gradient
         else:
             gradient = step.gradient(answer, last=not watched)
-        refuse_nonfinite(step, gradient)
+        refusals.refuse_nonfinite(step, gradient)
         if watched:
             step.rows()  # after the gradient: watching must not change a single bit of the run
         descent.write(gradient, parameters, clip)
@@ -300,13 +299,3 @@ class Fit(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.validation = validation.values(self._means, self.metric, self.sum_over_ranks)
-
-
-class Drawn:
-    """An iterable drawn anew each time; Lightning takes it for one loader, unlike a list."""
-
-    def __init__(self, draw: Callable[[], Iterable[Any]]) -> None:
-        self.draw = draw
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.draw())

@@ -1,12 +1,14 @@
 """What training refuses: parts that do not go together, each in one line."""
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from sciml.contracts import Direction, UserError, Weights
+from sciml.contracts import Direction, Diverged, Residuals, Step, UserError, Weights
 from sciml.training.phases import Stretch
-from sciml.training.step import Step, require_residuals
+from sciml.training.vectors import unflatten
 
 
 def require_match(
@@ -29,9 +31,7 @@ def require_precision(optimizer: torch.optim.Optimizer, stretch: Stretch) -> Non
         )
 
 
-def require_one_process(
-    optimizer: torch.optim.Optimizer, stretch: Stretch, processes: int
-) -> None:
+def require_one_process(optimizer: torch.optim.Optimizer, stretch: Stretch, processes: int) -> None:
     """Refuses several ranks for optimisers that see one process's rows, or line search on them."""
     residuals = getattr(optimizer, "asks_for_residuals", False)
     alone = residuals or getattr(optimizer, "single_process", False)
@@ -72,6 +72,40 @@ def require_weights(answer: Weights | Direction) -> None:
     for name, weight in answer.items():
         if weight < 0:
             raise UserError(
-                f"balancer: least squares needs weights >= 0, got {float(weight):.3g} for {name!r}; "
-                "set balancer=fixed or balancer=ntk"
+                f"balancer: least squares needs weights >= 0, got {float(weight):.3g} for "
+                f"{name!r}; set balancer=fixed or balancer=ntk"
+            )
+
+
+def require_residuals(objective: Any) -> None:
+    """Refuses an objective without residuals."""
+    if not isinstance(objective, Residuals):
+        raise UserError(
+            "this optimiser or balancer needs residual rows and the objective "
+            f"{type(objective).__name__} has none; choose one that needs terms only"
+        )
+
+
+def refuse_nonfinite(step: Step, gradient: Tensor, names: Collection[str] | None = None) -> None:
+    """Refuse a step whose terms or gradient (row or rows) are NaN or infinite.
+
+    Args:
+        names: of the parameters that the gradient has columns of; all where None.
+
+    Raises:
+        Diverged: names the first term that is not finite; otherwise the first parameter.
+    """
+    values = torch.stack(tuple(step.losses.values()))
+    if torch.isfinite(values).all() & torch.isfinite(gradient).all():
+        return
+    for name, value in step.losses.items():
+        if not torch.isfinite(value):
+            raise Diverged(f"the loss term {name!r} became {float(value)} at step {step.index}")
+    row = gradient if gradient.ndim == 1 else gradient.sum(0)
+    looked_at = {k: v for k, v in step.parameters.items() if names is None or k in names}
+    for name, piece in unflatten(row, looked_at).items():
+        if not torch.isfinite(piece).all():
+            raise Diverged(
+                f"the gradient by {name!r} became NaN or infinite at step {step.index}, "
+                "though every loss term is finite"
             )

@@ -10,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from sciml.contracts import Diverged, GradientRows, Linearised, LossTerms, Residuals, UserError
+from sciml.contracts import Diverged, GradientRows, Linearised, LossTerms, UserError
+from sciml.training.refusals import refuse_nonfinite, require_residuals
 from sciml.training.row_by_row import jacobian
-from sciml.training.vectors import columns, joined, mean, unflatten, weighted
+from sciml.training.vectors import columns, joined, mean, weighted
 
 
 class Step:
@@ -300,37 +301,3 @@ class Bound(nn.Module):
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
         return self.function(self.model, batch)
-
-
-def require_residuals(objective: Any) -> None:
-    """Refuses an objective without residuals."""
-    if not isinstance(objective, Residuals):
-        raise UserError(
-            "this optimiser or balancer needs residual rows and the objective "
-            f"{type(objective).__name__} has none; choose one that needs terms only"
-        )
-
-
-def refuse_nonfinite(step: Step, gradient: Tensor, names: Collection[str] | None = None) -> None:
-    """Refuse a step whose terms or gradient (row or rows) are NaN or infinite.
-
-    Args:
-        names: of the parameters that the gradient has columns of; all where None.
-
-    Raises:
-        Diverged: names the first term that is not finite; otherwise the first parameter.
-    """
-    values = torch.stack(tuple(step.losses.values()))
-    if torch.isfinite(values).all() & torch.isfinite(gradient).all():
-        return
-    for name, value in step.losses.items():
-        if not torch.isfinite(value):
-            raise Diverged(f"the loss term {name!r} became {float(value)} at step {step.index}")
-    row = gradient if gradient.ndim == 1 else gradient.sum(0)
-    looked_at = {k: v for k, v in step.parameters.items() if names is None or k in names}
-    for name, piece in unflatten(row, looked_at).items():
-        if not torch.isfinite(piece).all():
-            raise Diverged(
-                f"the gradient by {name!r} became NaN or infinite at step {step.index}, "
-                "though every loss term is finite"
-            )

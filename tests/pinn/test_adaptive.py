@@ -102,6 +102,13 @@ def test_a_residual_of_zero_everywhere_is_no_mistake(name):
     assert factor is None or np.isfinite(factor).all()
 
 
+@pytest.mark.parametrize("rule", [RAD(c=0.0), RARD(growth=10, c=0.0)])
+def test_a_residual_of_zero_almost_everywhere_is_no_mistake(rule):
+    """Without a uniform part one candidate in 400 has all the chance; the others fill up."""
+    _, x, _ = act(rule, size=lambda x: np.arange(len(x)) == 3)
+    assert len(np.unique(x, axis=0)) == len(x)
+
+
 def test_the_data_asks_for_the_residual_of_the_model():
     """r = 2x: as for RAD above, 3/8 of the points lie below 1/2; conditions are not touched."""
     data = adaptive_data(RAD(pool=20), n=2000)

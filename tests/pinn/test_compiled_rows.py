@@ -5,7 +5,10 @@ import torch
 
 from sciml.calculus.pointwise import compiled, taylor
 from sciml.contracts import GradientRows, UserError
+from sciml.pinn import Problem, interval
+from sciml.pinn.networks import MLP
 from sciml.pinn.objective import CollocationLoss, Engine
+from sciml.pinn.points import Collocation, Points
 from sciml.training.step import Step
 from tests.pinn.test_objective import (
     batch_of,
@@ -63,6 +66,21 @@ def test_frozen_parameters_have_no_columns():
     assert rows.shape[1] == sum(p.numel() for p in model.parameters() if p.requires_grad)
     torch.testing.assert_close(rows, theirs)
     torch.testing.assert_close(values, expected)
+
+
+def test_a_term_that_sees_no_trained_parameter_is_refused_by_name():
+    """A condition on the coordinates alone has no gradient whatever is trained."""
+    partly = Problem(
+        name="p",
+        domain=interval(0.0, 1.0),
+        unknowns=("u",),
+        equations=lambda f: {"r": f.u_xx, "known": f.x},
+        conditions=(),
+    )
+    loss, model = CollocationLoss(partly), MLP(1, 1, 4, 1)
+    batch = Collocation({"residual": Points(torch.rand(5, 1))})
+    with pytest.raises(UserError, match="the term 'known' depends on no trained parameter"):
+        Step(loss, model, [batch], 0, trained(model), together=True).rows()
 
 
 def test_a_step_takes_terms_and_rows_together():

@@ -1,5 +1,7 @@
 """Points stretched to marginal densities: where they gather, how even they stay, their weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import qmc
@@ -7,6 +9,7 @@ from scipy.stats import qmc
 from sciml.contracts import UserError
 from sciml.pinn import Problem, Sampling, disk, rectangle
 from sciml.pinn.data import CollocationData
+from sciml.pinn.densities import Graded
 from sciml.pinn.marginals import Marginals
 
 
@@ -75,6 +78,9 @@ def test_only_for_boxes(domain, sound):
     sampling = Sampling({"residual": 8}, adaptive=Marginals())
     if sound:
         CollocationData(problem, sampling, 0)
+        crowded = replace(sampling, density=Graded("x", 0.0, 0.1))
+        with pytest.raises(UserError, match="density=null"):
+            CollocationData(problem, crowded, 0)
     else:
         with pytest.raises(UserError, match="box"):
             CollocationData(problem, sampling, 0)

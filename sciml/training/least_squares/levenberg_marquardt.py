@@ -29,7 +29,8 @@ from sciml.training.least_squares.rows import (
     scales,
 )
 from sciml.training.least_squares.solvers import SOLVERS, ConjugateGradient, Solver, choose
-from sciml.training.step import Step, refuse_nonfinite
+from sciml.training.refusals import refuse_nonfinite
+from sciml.training.step import Step
 from sciml.training.vectors import unflatten
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sciml.balance.fixed import Fixed
-from sciml.contracts import Direction, Phase, System, UserError
+from sciml.contracts import Direction, Diverged, Phase, System, UserError
 from sciml.training import least_squares
 from sciml.training.least_squares import GaussNewton, GradientPower, LevenbergMarquardt
 from sciml.training.least_squares import memory as step_memory
@@ -183,7 +183,7 @@ def test_refuses_an_objective_without_residuals(tmp_path):
 
 
 def test_refuses_what_does_not_fit_with_the_number(tmp_path, monkeypatch):
-    monkeypatch.setattr(step_memory, "free_bytes", lambda: 1000)
+    monkeypatch.setattr(step_memory, "free_bytes", lambda device: 1000)
     with pytest.raises(UserError, match=r"64 residuals and 31 parameters takes .* GiB"):
         train(system(), Fixed(), phase(), QUICK, tmp_path)
     assert not list(tmp_path.rglob("*.ckpt"))
@@ -196,6 +196,63 @@ def test_refuses_a_direction(tmp_path):
 
     with pytest.raises(UserError, match="least squares needs weights"):
         train(system(), Always(), phase(), QUICK, tmp_path)
+
+
+def test_refuses_negative_weights(tmp_path):
+    class Against(nn.Module):
+        def forward(self, step):
+            return {name: torch.tensor(-1.0 if name == "walls" else 1.0) for name in step.losses}
+
+    with pytest.raises(UserError, match=r"weights >= 0, got -1 for 'walls'"):
+        train(system(), Against(), phase(), QUICK, tmp_path)
+
+
+class Exploding(SineResiduals):
+    """Infinite at every point."""
+
+    def residuals(self, model, batch):
+        return {name: r / 0 for name, r in super().residuals(model, batch).items()}
+
+
+@pytest.mark.parametrize("solver", ["auto", "matrix_free"])
+def test_a_residual_that_is_not_finite_ends_the_run(tmp_path, solver):
+    with pytest.raises(Diverged, match="residual"):
+        train(system(objective=Exploding()), Fixed(), phase(solver=solver), QUICK, tmp_path)
+
+
+class Satisfied(SineResiduals):
+    """The walls' condition holds whatever the weights: no parameter has a gradient there."""
+
+    def residuals(self, model, batch):
+        return super().residuals(model, batch) | {"walls": batch.x[:, 0] / 1000}
+
+
+@pytest.mark.parametrize("solver", ["auto", "matrix_free"])
+def test_a_term_that_sees_no_parameter_does_no_harm(tmp_path, solver):
+    ready = system(OneSet(), Satisfied())
+    outcome = train(ready, Fixed(), phase(3, solver=solver), QUICK, tmp_path)
+    assert outcome.steps == 3 and torch.isfinite(weights(outcome.model)).all()
+
+
+@pytest.mark.parametrize("rule", [least_squares.GainRatio(), GradientPower()])
+def test_refused_steps_do_not_raise_the_damping_without_end(rule):
+    """2.5^2000 overflows: a run that has converged to rounding refuses more steps than that."""
+    state = rule.start
+    for _ in range(2000):
+        state = rule.refused(state)
+    for _ in range(100):
+        state = rule.accepted(state, 1.0)
+    assert state <= 1e-6
+
+
+def test_what_a_phase_cannot_have_is_refused_before_the_first_phase(tmp_path):
+    adam = Phase(3, partial(torch.optim.Adam, lr=1e-3))
+    later = Phase(3, LevenbergMarquardt, precision="float64", clip=1.0)
+    ready = system()
+    before = weights(ready.model)
+    with pytest.raises(UserError, match="clip=null"):
+        train(ready, Fixed(), {"adam": adam, "lm": later}, QUICK, tmp_path)
+    assert torch.equal(weights(ready.model), before)
 
 
 def test_refuses_clipping(tmp_path):
@@ -213,6 +270,8 @@ def test_refuses_bad_arguments(keys):
 
 
 def test_refuses_bad_damping():
+    with pytest.raises(UserError, match="expected damping to be GainRatio or GradientPower"):
+        LevenbergMarquardt([nn.Parameter(torch.zeros(1))], damping=0.1)
     for rule, keys in (
         (least_squares.GainRatio, {"start": 0.0}),
         (least_squares.GainRatio, {"lower": 1.0}),

@@ -34,8 +34,6 @@ def damped(rows: DenseRows, mu: float, v: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(60, 20), (20, 60)], ids=["tall", "wide"])
 @pytest.mark.parametrize("name", list(SOLVERS))
 def test_every_solver_agrees_with_a_dense_reference(name, shape, mu):
-    if shape == (20, 60) and name == "qr":
-        pytest.skip("QR is for more rows than parameters")
     rows = rows_of(*shape)
     solver = SOLVERS[name](rows)
     for v in (-rows.r, torch.linspace(-1, 1, shape[0], dtype=torch.float64)):

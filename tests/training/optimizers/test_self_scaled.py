@@ -214,10 +214,10 @@ def test_saved_and_loaded_goes_on_bit_by_bit(scaling):
 
 
 def test_what_does_not_fit_is_refused_with_the_number(monkeypatch):
-    monkeypatch.setattr(self_scaled, "free_bytes", lambda: 2**30)
+    monkeypatch.setattr(self_scaled, "free_bytes", lambda device: 2**30)
     with pytest.raises(UserError, match=r"of 20000 parameters takes 3\.0 GiB, 1\.0 GiB are free"):
         SelfScaled([nn.Parameter(torch.zeros(20_000))])
-    assert memory.free_bytes() > 0
+    assert memory.free_bytes(torch.device("cpu")) > 0
     refuse_too_large(1000, torch.device("cpu"))
 
 

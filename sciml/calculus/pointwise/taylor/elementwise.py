@@ -38,6 +38,14 @@ def power(a: Any, exponent: Any) -> Jet:
     return mul(even, a) if int(exponent) % 2 else even
 
 
+@rule(torch.clamp, Tensor.clamp)
+def clamp(z: Jet, min: float, max: float) -> Jet:
+    """z between the bounds, where the series is kept; constant outside."""
+    inside = (z.value >= min) & (z.value <= max)
+    terms = {index: term * inside for index, term in z.series.items()}
+    return z.of({**terms, z.indices[0]: z.value.clamp(min, max)})
+
+
 @rule(torch.sqrt, Tensor.sqrt)
 def sqrt(a: Jet) -> Jet:
     return a.of(series.root(a.indices, a.series))
