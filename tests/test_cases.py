@@ -26,6 +26,7 @@ from sciml.pinn.points import Points
 from sciml.pinn.problem import Problem
 from sciml.pinn.regions import At, Boundary, Face, Initial, Interior
 from sciml.training import checkpoint
+from sciml.training.phases import hand_over, lay_out, trained
 from sciml.training.run import train
 from sciml.training.step import Step
 from sciml.training.vectors import unflatten
@@ -194,12 +195,14 @@ def test_points_lie_where_they_say(case):
 
 @pytest.mark.parametrize("case", VARIANTS)
 def test_ten_steps_lower_the_loss(case):
-    """The weighted sum that is minimised, on one batch; weights are renewed at the first step."""
+    """The first phase's weighted sum, on one batch; weights are renewed at the first step."""
     parts = parts_of(case)
     phase = next(iter(parts.phases.values()))
     dtype = torch.float64 if phase.precision == "float64" else torch.float32
     model = parts.system.model.to(dtype)
-    batch, parameters = first_batch(parts.system, dtype), dict(model.named_parameters())
+    stretch = lay_out(parts.phases)[0]
+    hand_over(phase.settings, (parts.system.objective, parts.system.data), stretch.name)
+    batch, parameters = first_batch(parts.system, dtype), trained(model, stretch)
     optimizer = phase.optimizer(parameters.values())
     totals, weights = [], {}
     least_squares = getattr(optimizer, "asks_for_residuals", False)

@@ -11,7 +11,8 @@ QR decomposition. Axes longer than `largest` keep the identity (one-sided SOAP),
 where SOAP is Adam. Tensors of more axes have one basis per axis.
 
 Source: Vyas et al., SOAP: Improving and Stabilizing Shampoo using Adam, arXiv 2409.11321 (2024),
-algorithm 3. There the first step only prepares the bases; here it moves as well.
+algorithm 3. There the first step only prepares the bases, and L, R and Q follow the step; here the
+first one moves as well, and they come before it.
 """
 
 from collections.abc import Callable, Iterable

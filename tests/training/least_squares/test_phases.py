@@ -13,6 +13,9 @@ from sciml.contracts import Direction, Diverged, Phase, System, UserError
 from sciml.training import least_squares
 from sciml.training.least_squares import GaussNewton, GradientPower, LevenbergMarquardt
 from sciml.training.least_squares import memory as step_memory
+from sciml.training.optimizers.self_scaled import SelfScaled
+from sciml.training.phases import lay_out
+from sciml.training.refusals import require_match
 from sciml.training.run import Settings, train
 from sciml.training.step import Step
 from tests.training.sine import SineData, SineMetric, SineObjective, sine_system
@@ -253,6 +256,15 @@ def test_what_a_phase_cannot_have_is_refused_before_the_first_phase(tmp_path):
     with pytest.raises(UserError, match="clip=null"):
         train(ready, Fixed(), {"adam": adam, "lm": later}, QUICK, tmp_path)
     assert torch.equal(weights(ready.model), before)
+
+
+@pytest.mark.parametrize("make", [LevenbergMarquardt, GaussNewton, SelfScaled])
+def test_refuses_several_processes(make):
+    optimizer = make([nn.Parameter(torch.zeros(1).double())])
+    (stretch,) = lay_out(phase())
+    require_match(optimizer, stretch, SineResiduals(), 1)
+    with pytest.raises(UserError, match=r"phases\.lm\.optimizer: expected one process, got 2"):
+        require_match(optimizer, stretch, SineResiduals(), 2)
 
 
 def test_refuses_clipping(tmp_path):

@@ -79,9 +79,7 @@ def test_torchs_lbfgs_makes_twenty_iterations_a_step_and_keeps_its_history(tmp_p
 
 def test_single_precision_is_refused_in_one_line(tmp_path):
     one = {"bfgs": Phase(steps=2, optimizer=of("bfgs"))}
-    with pytest.raises(
-        UserError, match=r"float64 for .*, got float32; set phases\.bfgs"
-    ):
+    with pytest.raises(UserError, match=r"float64 for .*, got float32; set phases\.bfgs"):
         train(sine_system(), Fixed(), one, RARE, tmp_path)
 
 
