@@ -16,8 +16,7 @@ def problem(constrained: bool = False) -> Problem:
     """The benchmark; networks are periodic by their inputs.
 
     Args:
-        constrained: without the start as a condition: the network meets it (`with_start`,
-            `odd_start`).
+        constrained: without the start as a condition: the network meets it (`odd_start`).
     """
 
     def equations(f):
@@ -39,11 +38,6 @@ def problem(constrained: bool = False) -> Problem:
     )
 
 
-def with_start(x: Tensor, network: Tensor) -> Tensor:
-    """u = -sin πx + t N."""
-    return x[:, 1:] * network - torch.sin(math.pi * x[:, :1])
-
-
 def odd_start(x: Tensor, network: Tensor) -> Tensor:
-    """u = (t N - 1) sin πx: odd where N is even, as of inputs `Periodic` with even: true."""
-    return (x[:, 1:] * network - 1) * torch.sin(math.pi * x[:, :1])
+    """u = (N - 1) sin πx, for N = 0 at t = 0; odd where N is even, as of inputs with even: true."""
+    return (network - 1) * torch.sin(math.pi * x[:, :1])

@@ -1,6 +1,6 @@
 """Random features that march in time: one frozen layer, an output of its own for each window.
 
-    u(x, s) = Σ_k (1 + z_k)/2 C_k φ(W (x, z_k) + b),   z_k = s clamped to window k, as [-1, 1]
+    u(x, s) = Σ_k (1 + z_k)/2 C_k φ(W (x, z_k) + b),   z_k = s from window k to [-1, 1], clamped
 
 Windows are of equal length, side by side. One that lies ahead of s adds nothing and one that lies
 behind adds what it added at its end, so window k begins exactly where window k − 1 ended, and is
@@ -92,8 +92,9 @@ class Marching(nn.Module):
             if upper <= first:
                 behind.append(output.weight)
             elif lower < last or not parts:
-                inside = s if lower <= first and last <= upper else torch.clamp(s, lower, upper)
-                z = (inside - (lower + upper) / 2) * (2 / (upper - lower))
+                z = (s - (lower + upper) / 2) * (2 / (upper - lower))
+                if first < lower or upper < last:
+                    z = torch.clamp(z, -1.0, 1.0)
                 parts.append((z + 1) * 0.5 * output(self._features(x, z)))
         if behind:
             end = torch.ones_like(_value(s))

@@ -150,11 +150,12 @@ def test_a_bundle_agrees_in_every_format(tmp_path):
     document = export(found, {"case": "growth"}, tmp_path / "bundle")
     x = torch.rand(7, 2, dtype=torch.float64, generator=seeded())
     expected = found.module(x).detach()
-    for name in ("pt2", "onnx"):
-        assert document["files"][f"model.{name}"]["difference"] <= 1e-12
+    for name, near in {"pt2": 1e-12, "onnx": 1e-5}.items():  # ONNX rounds numbers of Python's
+        assert document["files"][f"model.{name}"]["difference"] <= near
         outputs = load(tmp_path / "bundle", format=name)(x.numpy())
         assert list(outputs) == ["u", "u_x", "u_t"]
-        torch.testing.assert_close(torch.from_numpy(outputs["u_t"]), expected[:, 2])
+        found_t = torch.from_numpy(outputs["u_t"])
+        torch.testing.assert_close(found_t, expected[:, 2], rtol=near, atol=near)
 
 
 @pytest.mark.parametrize(

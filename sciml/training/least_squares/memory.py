@@ -1,6 +1,7 @@
 """What a dense least-squares step takes, estimated before any of it is taken."""
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -18,10 +19,20 @@ def free_bytes(device: torch.device) -> int | None:
         with open("/proc/meminfo") as file:
             for line in file:
                 if line.startswith("MemAvailable:"):
-                    return 1024 * int(line.split()[1])
+                    return min(1024 * int(line.split()[1]), allowed_bytes())
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def allowed_bytes(group: Path = Path("/sys/fs/cgroup")) -> float:
+    """What a container or a batch job may still take (control groups, version 2); else infinite."""
+    try:
+        limit = (group / "memory.max").read_text().strip()
+        used = (group / "memory.current").read_text().strip()
+        return float("inf") if limit == "max" else max(int(limit) - int(used), 0)
+    except (OSError, ValueError):
+        return float("inf")
 
 
 def needed_bytes(rows: int, parameters: int, solver: str, itemsize: int = 8) -> int:
