@@ -12,23 +12,29 @@ and again with an update at every step.
 Errors: the gated networks and points of the source's M3 rows under Adam. CPU-seconds per step are
 measured for each rule first, then `phases.adam.steps` is what fits into the budget, and the rate
 falls by the same factor over every run. Compilation is not counted: it is the same kind of work for
-all, and kept on the disk from one run to the next. Each run is `sciml run` in a process of its own;
-results are written as they come, and what is there is not measured again.
+all, and done once for a case, in one process. Results are written as they come, and what is there
+is not measured again.
 """
 
 import argparse
 import csv
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+
+from sciml import compose
+from sciml.contracts import Diverged
+from sciml.training.run import measure, train
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results/balancers.json"
@@ -208,67 +214,73 @@ def cost(rounds: int, only: str) -> list[dict]:
 # ---- errors -------------------------------------------------------------------------------------
 
 
-def sciml_run(case: str, balancer: str, seed: int, steps: int, folder: Path) -> int:
-    """`sciml run`, with the source's schedule over `steps`; its exit code."""
-    _, residuals = CASES[case]
-    options = [f"balancer={balancer}", f"seed={seed}", f"run_dir={folder}"]
-    if case.startswith("lid_driven_cavity"):
-        options.append("~balancer.weights")  # of the case's own rule: no other takes them
-    if balancer.startswith("annealing"):
-        options.append(f"balancer.numerator=[{','.join(residuals)}]")
-    options += [
-        f"phases.adam.steps={steps}",
-        f"phases.adam.schedule.every={max(1, round(steps / DECAYS))}",
-        f"trainer.validate_every={steps}",
-        f"trainer.save_every={steps}",
-        f"trainer.log_every={max(100, steps // 20)}",
-    ]
-    command = [sys.executable, "-m", "sciml", "run", case, *options]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=ROOT, **quiet)
-    if done.returncode not in (0, 3):
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-    return done.returncode
+class Trainer:
+    """One case whose compiled terms serve every rule and seed: none pays for a compilation."""
 
+    def __init__(self, case: str, runs: Path) -> None:
+        self.case, self.runs = case, runs
+        self.metric, self.residuals = CASES[case]
+        self.system = self._parts("fixed", 0, 1).system
+        self.pace: dict[str, float] = {}
 
-def seconds_per_step(case: str, balancer: str, runs: Path) -> float:
-    """CPU-seconds of a step, start and compilation left out: from a short run's history."""
-    folder = runs / case / balancer / f"calibration{time.time_ns()}"
-    sciml_run(case, balancer, 0, 600, folder)
-    rows = clock(folder)
-    first, last = 200, max(rows)
-    return (rows[last] - rows[first]) / (last - first)
+    def _parts(self, balancer: str, seed: int, steps: int) -> compose.Parts:
+        """The case's own parts under a rule, with the source's schedule over `steps`."""
+        options = [f"balancer={balancer}", f"seed={seed}", f"phases.adam.steps={steps}"]
+        options.append(f"phases.adam.schedule.every={max(1, round(steps / DECAYS))}")
+        options += [f"trainer.{key}_every={steps}" for key in ("validate", "save")]
+        options.append(f"trainer.log_every={max(100, steps // 20)}")
+        if self.case.startswith("lid_driven_cavity"):
+            options.append("~balancer.weights")  # of the case's own rule: no other takes them
+        if balancer.startswith("annealing"):
+            options.append(f"balancer.numerator=[{','.join(self.residuals)}]")
+        return compose.build(compose.compose(self.case, options))
+
+    def run(self, balancer: str, seed: int, steps: int) -> tuple[float | None, float]:
+        """Error (None where the run diverged) and CPU-seconds after the first step."""
+        parts = self._parts(balancer, seed, steps)
+        folder = self.runs / self.case / f"{balancer}_{seed}_{time.time_ns()}"
+        folder.mkdir(parents=True)
+        self.system.model.to(torch.float32).load_state_dict(parts.system.model.state_dict())
+        for part in (self.system.model, self.system.objective):
+            part.train()
+        system = replace(self.system, data=parts.system.data)
+        try:
+            outcome = train(system, parts.balancer, parts.phases, parts.settings, folder)
+        except Diverged:
+            return None, float("nan")
+        found = measure(system, outcome.model)[self.metric]
+        spent = clock(folder)
+        return found, spent[max(spent)] - spent[1]
+
+    def steps(self, balancer: str, seconds: float) -> int:
+        """How many fit into the budget, by a short run."""
+        if balancer not in self.pace:
+            if not self.pace:
+                self.run(balancer, 0, 3)  # compiles
+            self.run(balancer, 0, 3)
+            self.pace[balancer] = self.run(balancer, 0, 300)[1] / 299
+        return max(1, round(seconds / self.pace[balancer]))
 
 
 def clock(folder: Path) -> dict[int, float]:
-    """CPU-seconds by step, from a run's history; the first step compiles."""
+    """CPU-seconds by step, from a run's history."""
     with (folder / "history.csv").open(newline="") as file:
         return {int(row["step"]): float(row["cpu_s"]) for row in csv.DictReader(file)}
 
 
 def errors(seconds: float, seeds: int, chosen: list[str], only: str, runs: Path) -> None:
     """Every case, rule and seed that is not in the results yet; each is written when it ends."""
-    pace: dict[tuple[str, str], float] = {}
+    trainers = {case: Trainer(case, runs) for case in CASES if only in case}
     for seed in range(seeds):
-        for case, (metric, _) in CASES.items():
+        for case, trainer in trainers.items():
             for balancer in chosen:
                 place = {"case": case, "balancer": balancer, "seed": seed, "seconds": seconds}
-                if only not in case or done(place):
-                    continue
-                if (case, balancer) not in pace:
-                    pace[case, balancer] = seconds_per_step(case, balancer, runs)
-                steps = max(1, round(seconds / pace[case, balancer]))
-                folder = runs / case / balancer / f"{seconds:g}s_seed{seed}"
-                code = sciml_run(case, balancer, seed, steps, folder)
-                row = place | {"steps": steps, "error": None, "cpu_s": None}
-                if code == 0:
-                    metrics, spent = (
-                        json.loads((folder / "metrics.json").read_text()),
-                        clock(folder),
-                    )
-                    row |= {"error": metrics[metric], "cpu_s": spent[max(spent)] - spent[1]}
-                keep("errors", [*recorded()["errors"], row])
-                print(row, flush=True)
+                if not done(place):
+                    steps = trainer.steps(balancer, seconds)
+                    error, spent = trainer.run(balancer, seed, steps)
+                    row = place | {"steps": steps, "error": error, "cpu_s": spent}
+                    keep("errors", [*recorded()["errors"], row])
+                    print(row, file=sys.stderr, flush=True)
 
 
 def done(place: dict) -> bool:

@@ -72,7 +72,7 @@ def require_terms(asked: Iterable[str], terms: Iterable[str], whose: str) -> Non
             )
 
 
-def as_scalars(weights: Mapping[str, float], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def as_scalars(weights: Mapping[str, float | int], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`weights` as detached scalars in dtype and device of the terms; 1 where none is given."""
     return {
         name: torch.as_tensor(weights.get(name, 1.0), dtype=term.dtype, device=term.device)
