@@ -71,13 +71,6 @@ ROWS = {
         aim=Goal(1e-10, share=1 / 50),
         t_p=HELMHOLTZ,
     ),
-    "Helmholtz, last layer, 600 features": Row(
-        "helmholtz_2d/best",
-        must=Goal(1e-8, share=1 / 500),
-        aim=Goal(1e-10, share=1 / 50),
-        t_p=HELMHOLTZ,
-        overrides=("network.width=600", "sampling.points.residual=1500"),
-    ),
     "Klein-Gordon, last layer": Row(
         "klein_gordon/best",
         must=Goal(1e-8, share=1 / 300),

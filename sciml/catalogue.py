@@ -122,8 +122,8 @@ def groups() -> dict[str, dict[str, Path]]:
 
 
 def plural(group: str) -> str:
-    """What `sciml list` calls a group: balancer → balancers, derivatives and sampling unchanged."""
-    return group if group.endswith(("s", "ing")) else f"{group}s"
+    """What `sciml list` calls a group: balancer → balancers; derivatives, sampling, uncertainty."""
+    return group if group.endswith(("s", "ing", "ty")) else f"{group}s"
 
 
 def kinds() -> dict[str, dict[str, str]]:

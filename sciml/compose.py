@@ -266,7 +266,7 @@ def _task(config: DictConfig) -> float | None:
     """What Hydra runs for each job; importable by name, so that launchers can send it elsewhere."""
     details = HydraConfig.get()
     case = details.runtime.choices["cases"]
-    given = details.overrides.task
+    given: Any = OmegaConf.to_container(details.overrides.task, resolve=False)
     overrides = [o for o in given if diagnosis.key_of(o) not in ("cases", "run_dir")]
     if config.run_dir and details.mode == RunMode.MULTIRUN and not _is_reference(config, "run_dir"):
         config.run_dir = str(Path(str(config.run_dir)) / str(details.job.num))

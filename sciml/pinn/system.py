@@ -1,8 +1,9 @@
 """Assembles a PINN: problem + network + sampling + derivatives → `contracts.System`."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ def assemble(
     wrap: Callable[[nn.Module], nn.Module] | None = None,
     inputs: Callable[..., nn.Module] | None = None,
     point_weights: Callable[[Problem, CollocationData], PointWeights] | None = None,
-    uncertainty: Laplace | None = None,
+    uncertainty: Laplace | Mapping[str, Any] | None = None,
 ) -> System:
     """Everything a PINN brings.
 
@@ -57,7 +58,8 @@ def assemble(
     data = CollocationData(problem, sampling, seed)
     rule = None if point_weights is None else point_weights(problem, data)
     objective = CollocationLoss(problem, derivatives, rule)
-    bars = None if uncertainty is None else uncertainty.of(objective, data)
+    chosen = isinstance(uncertainty, Laplace)  # a case's settings of it may be there without it
+    bars = uncertainty.of(objective, data) if chosen else None
     known = problem.exact or problem.reference or problem.coefficients
     return System(
         model=model,

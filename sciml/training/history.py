@@ -59,6 +59,7 @@ class History(pl.Callback):
         self.path, self.every = path, every
         self.rows: dict[int, dict[str, Any]] = {}
         self.writes = True
+        self.on_residuals = False  # least squares have no rate to lower
         self.clock = Clock()
 
     def on_train_start(self, trainer: pl.Trainer, module: Fit) -> None:
@@ -78,6 +79,7 @@ class History(pl.Callback):
         self, trainer: pl.Trainer, module: Fit, outputs: Any, batch: Any, batch_index: int
     ) -> None:
         step = trainer.global_step
+        self.on_residuals = getattr(module.optimizer, "asks_for_residuals", False)
         if self._is_due(step, module):
             self.rows.setdefault(step, {}).update(self._row(module, step))
 
@@ -112,7 +114,8 @@ class History(pl.Callback):
         )
         if not last > first:
             return ""
-        return f"warning: the loss grew from {first:.3g} to {last:.3g}; try a lower optimizer.lr"
+        grew = f"warning: the loss grew from {first:.3g} to {last:.3g}"
+        return grew if self.on_residuals else f"{grew}; try a lower optimizer.lr"
 
     def flush(self) -> None:
         """Write the whole table (on one rank): a few hundred rows, so cheap; never half-written."""
