@@ -63,16 +63,11 @@ def make(path: str | Path, nodes: int = 8192, steps: int = 40, x: int = 257, t: 
 
     Cost: 12 CPU-seconds.
     """
-    places, times, u = solution(nodes, steps, x, t)
-    coarse = solution(nodes // 2, steps // 2, x, t)[2]
     about = {
         "title": "Allen-Cahn equation u_t = 1e-4 u_xx + 5 u - 5 u^3, u(x, 0) = x^2 cos(pi x)",
         "source": "sciml.references.allen_cahn: Fourier series, ETDRK4",
-        "discretisation": f"{nodes} nodes, {steps * (t - 1)} steps",
-        "convergence_estimate": f"difference to: {nodes // 2} nodes, {steps // 2 * (t - 1)} steps",
-        **space_time.difference(coarse, u),
     }
-    return space_time.write(space_time.dataset(places, times, u, about), path)
+    return space_time.make(path, solution, about, nodes=nodes, steps=steps, x=x, t=t)
 
 
 if __name__ == "__main__":

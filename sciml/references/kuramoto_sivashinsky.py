@@ -50,16 +50,11 @@ def make(path: str | Path, nodes: int = 256, steps: int = 640, x: int = 257, t: 
 
     Cost: 7 CPU-seconds.
     """
-    places, times, u = solution(nodes, steps, x, t)
-    coarse = solution(nodes // 2, steps // 2, x, t)[2]
     about = {
         "title": "Kuramoto-Sivashinsky equation, regular: alpha = 5, beta = 0.5, gamma = 0.005",
         "source": "sciml.references.kuramoto_sivashinsky: Fourier series, ETDRK4",
-        "discretisation": f"{nodes} nodes, {steps * (t - 1)} steps",
-        "convergence_estimate": f"difference to: {nodes // 2} nodes, {steps // 2 * (t - 1)} steps",
-        **space_time.difference(coarse, u),
     }
-    return space_time.write(space_time.dataset(places, times, u, about), path)
+    return space_time.make(path, solution, about, nodes=nodes, steps=steps, x=x, t=t)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A reference solution u(x, t) as a CF file that says how far it has converged."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,6 +34,33 @@ def difference(coarse: np.ndarray, fine: np.ndarray) -> dict[str, float]:
         "difference_rel_l2": float(np.linalg.norm(gap) / np.linalg.norm(fine)),
         "difference_max": float(np.abs(gap).max()),
     }
+
+
+def make(
+    path: str | Path,
+    solution: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]],
+    about: Mapping[str, str],
+    *,
+    nodes: int,
+    steps: int,
+    x: int,
+    t: int,
+) -> Path:
+    """Solves twice, writes the finer solution and what the refinement has changed.
+
+    Args:
+        solution: `(nodes, steps, x, t) -> places [x], times [t], u [t, x]`.
+        about: `title` and `source`.
+        nodes, steps: of the finer solution, even: in space, and between times.
+        x, t: nodes of the file.
+    """
+    places, times, u = solution(nodes, steps, x, t)
+    coarse = solution(nodes // 2, steps // 2, x, t)[2]
+    how = {
+        "discretisation": f"{nodes} nodes, {steps * (t - 1)} steps",
+        "convergence_estimate": f"difference to: {nodes // 2} nodes, {steps // 2 * (t - 1)} steps",
+    }
+    return write(dataset(places, times, u, {**about, **how, **difference(coarse, u)}), path)
 
 
 def write(data: xarray.Dataset, path: str | Path) -> Path:
