@@ -10,8 +10,9 @@ round of one process; medians over rounds. Rules that update seldom are measured
 and again with an update at every step.
 
 Errors: the gated networks and points of the source's M3 rows under Adam. CPU-seconds per step are
-measured for each rule first, then `phases.adam.steps` is what fits into the budget, and the rate
-falls by the same factor over every run. Compilation is not counted: it is the same kind of work for
+measured for each rule first, at the machine's best, then `phases.adam.steps` is what fits into the
+budget, and the rate falls by the same factor over every run. What a run took on a busy machine
+stands beside it. Compilation is not counted: it is the same kind of work for
 all, and done once for a case, in one process. Results are written as they come, and what is there
 is not measured again.
 """
@@ -253,13 +254,19 @@ class Trainer:
         return found, spent[max(spent)] - spent[1]
 
     def steps(self, balancer: str, seconds: float) -> int:
-        """How many fit into the budget, by a short run."""
+        """How many fit into the budget: the pace is the best hundred steps of three short runs."""
         if balancer not in self.pace:
             if not self.pace:
                 self.run(balancer, 0, 3)  # compiles
-            self.run(balancer, 0, 3)
-            self.pace[balancer] = self.run(balancer, 0, 300)[1] / 299
+            pieces = [self._best_hundred(balancer) for _ in range(3)]
+            self.pace[balancer] = min(pieces)
         return max(1, round(seconds / self.pace[balancer]))
+
+    def _best_hundred(self, balancer: str) -> float:
+        """CPU-seconds per step of the best hundred in 300: what a busy machine disturbs least."""
+        self.run(balancer, 0, 300)
+        spent = clock(max(self.runs.glob(f"{self.case}/{balancer}_0_*")))
+        return min(spent[step + 100] - spent[step] for step in (100, 200)) / 100
 
 
 def clock(folder: Path) -> dict[int, float]:
