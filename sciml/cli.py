@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        from sciml.diagnosis import TRACEBACK, exhausted, in_case, mistake, one_line
+        from sciml.diagnosis import TRACEBACK, for_user, one_line
 
-        ours = mistake(error) or exhausted(error) or in_case(error)
+        ours = for_user(error)
         if ours is None or os.environ.get(TRACEBACK):
             raise
         print(f"sciml: {one_line(ours)}", file=sys.stderr)
@@ -102,11 +102,36 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--to", required=True, metavar="FOLDER", help="where the bundle goes")
     export.add_argument("--format", default="pt2,onnx", help="of pt2, onnx, torchscript")
     export.add_argument("--force", action="store_true", help="replace an older bundle")
+    _forecasting(command)
     completion = command(
         "completion", "print completion for a shell: source <(sciml completion bash)"
     )
     completion.add_argument("shell", choices=("bash", "zsh"))
     return parser
+
+
+def _forecasting(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    """The commands for fields on the globe, and for data sets."""
+    forecast = command("forecast", "run a trained model ahead and write the forecasts")
+    forecast.add_argument("run", metavar="RUN", help="run folder")
+    forecast.add_argument("--start", required=True, metavar="TIME[,TIME…]", help="initial times")
+    forecast.add_argument("--steps", required=True, type=int, metavar="N", help="steps ahead")
+    forecast.add_argument("--out", required=True, metavar="FILE", help="FILE.zarr or FILE.nc")
+    forecast.add_argument("--data", metavar="ARCHIVE", help="initial states; the run's own if left")
+    score = command("score", "judge forecasts by the truth: a table, JSON and figures")
+    score.add_argument("forecast", metavar="FORECAST", help="a store that sciml forecast wrote")
+    score.add_argument("truth", metavar="TRUTH", help="the archive to compare with")
+    score.add_argument("--to", default="scores", metavar="FOLDER", help="where the results go")
+    data = command("data", "list, make or download data sets")
+    kinds = data.add_subparsers(dest="action", metavar="list|make|get", required=True)
+    kinds.add_parser("list", help="all sets, and which are here")
+    making = kinds.add_parser("make", help="make a set: simulated, or solved for")
+    making.add_argument("name", metavar="NAME")
+    making.add_argument("arguments", metavar="key=value", nargs="*", help="of its function")
+    getting = kinds.add_parser("get", help="download a set and check it")
+    getting.add_argument("name", metavar="NAME")
+    for parser in (making, getting):
+        parser.add_argument("--out", metavar="PATH", help="where it goes; runs/data if left")
 
 
 class _Version(argparse.Action):
@@ -229,6 +254,32 @@ def _run_folder(path: str) -> None:
     load_config(path)
 
 
+def _forecast(options: argparse.Namespace) -> None:
+    _run_folder(options.run)
+    from sciml import compose
+
+    compose.forecast(
+        options.run, options.start.split(","), options.steps, options.out, options.data
+    )
+
+
+def _score(options: argparse.Namespace) -> None:
+    from sciml.globe import score
+
+    print(score.write(options.forecast, options.truth, Path(options.to)))
+
+
+def _data(options: argparse.Namespace) -> None:
+    from sciml import datasets
+
+    if options.action == "list":
+        print(datasets.overview())
+    elif options.action == "make":
+        print(datasets.make(options.name, options.out, options.arguments))
+    else:
+        print(datasets.get(options.name, options.out))
+
+
 def _completion(options: argparse.Namespace) -> None:
     from sciml.completion import script
 
@@ -242,5 +293,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "evaluate": _evaluate,
     "compare": _compare,
     "export": _export,
+    "forecast": _forecast,
+    "score": _score,
+    "data": _data,
     "completion": _completion,
 }

@@ -275,6 +275,21 @@ class Predictor(Protocol):
     ) -> "Iterator[xarray.Dataset]": ...
 
 
+@runtime_checkable
+class Forecaster(Protocol):
+    """Optional on a predictor: forecasts from given times, written while they are made."""
+
+    def forecast(
+        self, model: "nn.Module", starts: Sequence[str], steps: int, out: Path, data: str | None
+    ) -> Path:
+        """Writes `out`, a Zarr store or netCDF file; initial states from `data`, or the run's own.
+
+        Raises:
+            UserError: a time that the data do not hold, another list of channels.
+        """
+        ...
+
+
 class Figures(Protocol):
     """Draws the wing's figures of a run into `figures/` and returns (path, caption) pairs."""
 
@@ -324,6 +339,8 @@ class System:
         predictor: turns the trained model into datasets (`result.nc`).
         figures: draws them.
         surrogate: `model -> Surrogate` for exporters; None where a system cannot be carried away.
+        tested: batches that the reported metrics are of; None where they are the held-out ones, as
+            for a problem whose truth takes no part in training.
     """
 
     model: "nn.Module"
@@ -333,3 +350,4 @@ class System:
     predictor: Predictor
     figures: Figures
     surrogate: "Callable[[nn.Module], Surrogate] | None" = None
+    tested: Callable[[], Iterable[Batch]] | None = None

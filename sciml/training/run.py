@@ -190,14 +190,20 @@ def restore(
 
 
 def measure(system: System, model: nn.Module) -> dict[str, float]:
-    """Held-out terms and the metric's values of a model, in its own precision, on one process."""
+    """Held-out terms and the metric's values of a model, in its own precision, on one process.
+
+    Where a system has batches for the test, the metric is of these alone.
+    """
     parameter = next(model.parameters())
     model.eval()
     system.objective.eval()
     means = Means()
+    metric = None if system.tested else system.metric
     for batch in system.data.val_dataloader():
         moved = batch.to(parameter.device, parameter.dtype)
-        means.add(validation.statistics(model, system.objective, system.metric, moved))
+        means.add(validation.statistics(model, system.objective, metric, moved))
+    for batch in system.tested() if system.tested and system.metric else ():
+        means.add(system.metric.statistics(model, batch.to(parameter.device, parameter.dtype)))
     return validation.values(means, system.metric, lambda tensor: tensor)
 
 
