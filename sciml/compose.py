@@ -20,8 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from sciml import catalogue, checks, diagnosis, evaluation, runs, tables
-from sciml.contracts import Phase, UserError
+from sciml import catalogue, checks, diagnosis, evaluation, runs, tables, withdrawal
+from sciml.contracts import Forecaster, Phase, UserError
 from sciml.evaluation import Parts, Result
 
 catalogue.install_namespace()
@@ -186,11 +186,10 @@ def execute(config: DictConfig, case: str, command: Sequence[str]) -> Result:
     run_dir = None if config.run_dir is None else str(config.run_dir)  # run_dir=2026 is a number
     runs.check_run(run_dir, plain)
     parts = build(config)
-    folder = runs.open_run(run_dir, plain, command)
 
     from sciml.training.run import train
 
-    with _processes():
+    with withdrawal.opened(run_dir, plain, command) as folder, _processes():
         outcome = train(parts.system, parts.balancer, parts.phases, parts.settings, folder)
     if runs.rank() > 0:
         return Result(folder, {}, outcome.model)

@@ -140,6 +140,16 @@ def _case_line(error: BaseException) -> tuple[str, int] | None:
     return None
 
 
+def for_user(error: BaseException) -> BaseException | None:
+    """The exception that says in one line what the user can mend; None for a bug."""
+    return mistake(error) or exhausted(error) or in_case(error)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the user has to mend something: exit code 2, neither a divergence nor a bug."""
+    return getattr(for_user(error), "exit_code", None) == UserError.exit_code
+
+
 def one_line(error: BaseException) -> str:
     """An exception's message without its line breaks, or its cause's where it has none."""
     text = " ".join(str(error).split())

@@ -165,11 +165,18 @@ def shared_id() -> str | None:
     return None
 
 
+def known_folder(path: str | Path | None, case: str) -> Path | None:
+    """The folder of a run where its name is known beforehand; None for one that gets a new one."""
+    shared = shared_id()
+    return Path(path) if path else Path(ROOT) / case / shared if shared else None
+
+
 def _folder_of_first(path: str | Path | None, case: str) -> Path:
     if path or VARIABLE in os.environ:
         return Path(path or os.environ[VARIABLE])
-    if shared_id():
-        return Path(ROOT) / case / str(shared_id())
+    known = known_folder(path, case)
+    if known:
+        return known
     raise UserError(
         "several processes need one run folder, got none; give run_dir=PATH to all of them"
     )

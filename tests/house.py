@@ -19,7 +19,7 @@ BELOW = {*LOWER, *WINGS, "references", "balance", "training"}
 
 #: Single files of floor 4 on the command line's path: the standard library only.
 LIGHT = {"cli", "catalogue", "signatures", "checks", "diagnosis", "completion"}
-FRONT = {*LIGHT, "compose", "evaluation", "runs", "provenance", "tables", "datasets"}
+FRONT = {*LIGHT, "compose", "evaluation", "runs", "provenance", "tables", "datasets", "withdrawal"}
 FRONT |= {"launch", "export", "report", "__init__", "__main__"}
 
 #: Room → the rooms it may import besides itself; type-only imports are free.
