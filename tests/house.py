@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 GROUND = {"contracts", "atomic"}
-LOWER = {"physics", "calculus", *GROUND}
+LOWER = {"physics", "calculus", "drawing", *GROUND}
 WINGS = {"pinn", "globe", "weather", "ocean", "gravity_waves", "tactile"}
 BELOW = {*LOWER, *WINGS, "references", "balance", "training"}
 
@@ -28,12 +28,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "contracts": set(),
     "atomic": {"contracts"},
     "calculus": {"contracts"},
+    "drawing": GROUND,
     # floor 2
     "physics": {"calculus"},
     "balance": {"contracts"},
     "training": GROUND,
-    "pinn": {"calculus", *GROUND},
-    "globe": {"calculus", *GROUND},
+    "pinn": {"calculus", "drawing", *GROUND},
+    "globe": {"calculus", "drawing", *GROUND},
     # floor 3
     "weather": {"globe", *LOWER},
     "ocean": {"globe", *LOWER},
@@ -52,7 +53,13 @@ ONLY_THESE: dict[str, set[str]] = {
 }
 
 BALANCE, EXPORT, FEM = ("sciml/balance/*",), ("sciml/export/*",), ("sciml/references/*",)
-FIGURES = ("sciml/*/figures.py", "sciml/*/figures/*", "sciml/report/*", "cases/*/figures.py")
+FIGURES = (
+    "sciml/drawing/*",
+    "sciml/*/figures.py",
+    "sciml/*/figures/*",
+    "sciml/report/*",
+    "cases/*/figures.py",
+)
 SIMULATOR = ("sciml/tactile/simulator.py", "sciml/tactile/simulator/*")
 ARCHIVE = ("sciml/globe/archive.py", "sciml/globe/archive/*")
 

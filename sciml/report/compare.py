@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
-from cycler import cycler
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from sciml import atomic
 from sciml.contracts import UserError
+from sciml.drawing.sheet import style
 
-STYLE = Path(__file__).with_name("figure_style.json")
 FORMATS = (".png", ".pdf", ".svg")
 
 
@@ -46,7 +45,7 @@ def figure(runs: Sequence[Path], out: Path, metric: str | None = None) -> Path:
     histories = {name: _read(Path(run)) for name, run in zip(names(runs), runs, strict=True)}
     metric = metric or common_metric(histories)
     curves = [curve(name, rows, metric) for name, rows in histories.items()]
-    with matplotlib.rc_context(_style()), atomic.replacing(out) as temporary:
+    with matplotlib.rc_context(style()), atomic.replacing(out) as temporary:
         sheet = Figure(figsize=(7.5, 4.2))
         _draw(sheet, curves, metric)
         sheet.savefig(temporary, format=out.suffix[1:])
@@ -163,8 +162,3 @@ def _number(text: str | None) -> float:
         return float(text or "nan")
     except ValueError:
         return float("nan")
-
-
-def _style() -> dict:
-    parameters = json.loads(STYLE.read_text(encoding="utf-8"))
-    return parameters | {"axes.prop_cycle": cycler(color=parameters["axes.prop_cycle"])}

@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from oracles import run_folders
 
 from sciml.contracts import UserError
-from sciml.pinn.figures import Figures, fields, gradients, history
-from sciml.pinn.figures.sheet import quantity, style, times_ten
+from sciml.pinn.figures import Figures, fields, gradients
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -106,19 +105,6 @@ def test_a_field_in_space_and_time_is_cut_at_its_last_time(tmp_path: Path) -> No
     assert captions == {"predictions": "Prediction, at t = 3. u lies between 3 and 6."}
 
 
-def test_empty_cells_of_the_history_are_no_numbers(tmp_path: Path) -> None:
-    text = "step,phase,cpu_s,loss/r,weight/r,metric/e\n1,adam,0.1,2.0,,\n2,lm,0.2,1.0,,0.5\n"
-    (tmp_path / "history.csv").write_text(text)
-    table = history.read(tmp_path / "history.csv")
-    assert list(history.columns(table, "weight/")) == []
-    assert np.isnan(table["metric/e"][0])
-    assert list(table["phase"]) == ["adam", "lm"]
-    assert [path.stem for path, _ in history.draw(table, tmp_path)] == ["training", "errors"]
-    (tmp_path / "history.csv").write_text("")
-    with pytest.raises(UserError, match="expected rows"):
-        history.read(tmp_path / "history.csv")
-
-
 def test_density_integrates_to_one_and_spread_is_the_standard_deviation() -> None:
     rng = np.random.default_rng(0)
     values = 0.3 * rng.standard_normal(20_000)
@@ -146,28 +132,6 @@ def test_signed_fields_are_centred_and_others_not() -> None:
     assert fields.colours_of(abs(signed))[1] == "viridis"
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (0.25, "0.25"),
-        (3.2e-4, "3.2×10⁻⁴"),
-        (1.5e7, "1.5×10⁷"),
-        (-2e-3, "-2.0×10⁻³"),
-        (float("nan"), "nan"),
-    ],
-)
-def test_powers_of_ten(value: float, text: str) -> None:
-    assert times_ten(value) == text
-
-
-@pytest.mark.parametrize(
-    ("attrs", "text"), [({"units": "s"}, "0.333 s"), ({"units": "1"}, "0.333"), ({}, "0.333")]
-)
-def test_a_value_carries_its_unit(attrs: dict[str, str], text: str) -> None:
-    assert quantity(xarray.DataArray(1 / 3, attrs=attrs)) == text
-
-
 def test_short_axes_of_gradients_label_powers_of_ten_alone(tmp_path: Path) -> None:
     edges = np.linspace(-1, 1, 102)
     even = {"edges_end_w": edges, "counts_end_r_w": np.full(101, 4)}
@@ -175,12 +139,3 @@ def test_short_axes_of_gradients_label_powers_of_ten_alone(tmp_path: Path) -> No
     gradients._draw_panel(axes, even, "end", "w", ["r"])
     axes.figure.draw_without_rendering()
     assert not any(label.get_text() for label in axes.yaxis.get_ticklabels(minor=True))
-
-
-def test_drawing_leaves_the_users_style_alone(tmp_path: Path) -> None:
-    import matplotlib
-
-    before = dict(matplotlib.rcParams)
-    figures("u")(run_folders.line(tmp_path))
-    assert dict(matplotlib.rcParams) == before
-    assert style()["figure.constrained_layout.use"] is True

@@ -21,7 +21,8 @@ class Figures:
     problem: "Problem"
 
     def __call__(self, run: Path) -> list[tuple[Path, str]]:
-        from sciml.pinn.figures import fields, flow, gradients, history
+        from sciml.drawing import history
+        from sciml.pinn.figures import fields, flow, gradients
 
         run = Path(run)
         if not (run / "result.nc").exists():

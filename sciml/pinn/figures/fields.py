@@ -8,10 +8,10 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm, Normalize
 
-from sciml.pinn.figures.sheet import colour_bar, label, lines, quantity, sheet, times_ten
+from sciml.drawing import Drawn
+from sciml.drawing.sheet import colour_bar, label, lines, quantity, sheet, times_ten
 
 TRUTHS = {"exact": "exact solution", "reference": "reference"}
-Drawn = list[tuple[Path, str]]
 
 
 def read(path: Path) -> xarray.Dataset:

@@ -6,8 +6,9 @@ import numpy as np
 import xarray
 from matplotlib.axes import Axes
 
-from sciml.pinn.figures.fields import Drawn, plane, truth
-from sciml.pinn.figures.sheet import colour_bar, label, lines, sheet
+from sciml.drawing import Drawn
+from sciml.drawing.sheet import colour_bar, label, lines, sheet
+from sciml.pinn.figures.fields import plane, truth
 
 
 def draw(data: xarray.Dataset, run: Path) -> Drawn:

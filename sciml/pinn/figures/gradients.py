@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
-from sciml.pinn.figures.fields import Drawn
-from sciml.pinn.figures.sheet import sheet, times_ten
+from sciml.drawing import Drawn
+from sciml.drawing.sheet import sheet, times_ten
 
 COLUMNS = 6
 STAGES = ("start", "middle", "end")

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from sciml.contracts import UserError
-from sciml.pinn.figures.fields import Drawn
-from sciml.pinn.figures.sheet import sheet, times_ten
+from sciml.drawing import Drawn
+from sciml.drawing.sheet import sheet, times_ten
 
 History = dict[str, np.ndarray]
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from sciml import atomic
 
-STYLE = Path(__file__).parents[2] / "report" / "figure_style.json"
+STYLE = Path(__file__).with_name("style.json")
 
 
 @contextmanager
