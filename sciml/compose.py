@@ -140,6 +140,18 @@ def export(folder: str | Path, target: str, formats: Sequence[str], force: bool 
     evaluation.export(parts, model, Path(folder), target, formats, force)
 
 
+def forecast(
+    folder: str | Path, starts: Sequence[str], steps: int, out: str, data: str | None = None
+) -> Path:
+    """Runs a trained model ahead from each of the times `starts` and writes the forecasts."""
+    if steps < 1:
+        raise UserError(f"forecast: expected steps >= 1, got {steps}")
+    parts, model = restore(folder)
+    if not isinstance(parts.system.predictor, Forecaster):
+        raise UserError(f"forecast: {parts.case} has no time step that could be repeated")
+    return parts.system.predictor.forecast(model, starts, steps, Path(out), data)
+
+
 def compose(case: str, overrides: Sequence[str]) -> DictConfig:
     """The composed configuration of one run, without the `hydra` node."""
     with _initialized(), _translated(case, overrides):
