@@ -1,0 +1,1 @@
+"""Weather: forecasts by networks that pass messages on an icosahedral mesh."""

@@ -1,0 +1,76 @@
+"""Messages: the split product is the concatenating one, sums by brute force, precision of sums."""
+
+import pytest
+import torch
+
+from sciml.calculus.sphere import gauss
+from sciml.weather.frames import Points
+from sciml.weather.graphs import nearest_sources, nearest_targets, on_mesh
+from sciml.weather.mesh import icosahedral
+from sciml.weather.messages import AdditiveMessages, Edges, FilterMessages, SplitLinear
+from tests.weather import planets
+
+GRAPHS = {
+    "mesh": on_mesh(icosahedral(1)),
+    "up": nearest_targets(2)(Points.of(planets.octahedral(4)), icosahedral(1).points),
+    "down": nearest_sources(3)(icosahedral(1).points, Points.of(gauss(6))),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("receiver", [0, 5])
+def test_split_product_is_the_concatenating_one(name: str, receiver: int) -> None:
+    graph = GRAPHS[name]
+    edges, messages = Edges(graph), AdditiveMessages(3, 4, 8, receiver).double()
+    edges.double()
+    e = torch.randn(len(graph), 1, 3, dtype=torch.float64, requires_grad=True)
+    h_s = torch.randn(len(graph.sources), 2, 4, dtype=torch.float64, requires_grad=True)
+    h_r = torch.randn(len(graph.targets), 1, 5, dtype=torch.float64)
+    both = messages(e, h_s, h_r, edges), messages.concatenated(e, h_s, h_r, edges)
+    torch.testing.assert_close(*both, rtol=1e-12, atol=1e-12)
+    of = (e, h_s, *messages.parameters())
+    weight = torch.randn_like(both[0])
+    gradients = [torch.autograd.grad((y * weight).sum(), of) for y in both]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_sums_and_means_by_brute_force(name: str) -> None:
+    graph = GRAPHS[name]
+    edges, m = Edges(graph), torch.randn(len(graph), 2, 3)
+    total = torch.zeros(len(graph.targets), 2, 3)
+    for edge, target in enumerate(graph.target):
+        total[target] += m[edge]
+    torch.testing.assert_close(edges.sum(m), total)
+    degree = torch.bincount(torch.from_numpy(graph.target))[:, None, None]
+    torch.testing.assert_close(edges.mean(m), total / degree)
+
+
+def test_sums_of_bf16_are_taken_in_float32() -> None:
+    """256 + 1 is 256 in bfloat16."""
+    cells = Points.of(gauss(32))
+    graph = nearest_targets(1)(cells, icosahedral(0).points)
+    edges = Edges(graph)
+    total = edges.sum(torch.ones(len(graph), 1, 1, dtype=torch.bfloat16))
+    assert total.dtype == torch.float32 and float(total.sum()) == len(graph) > 257
+
+
+def test_split_linear_starts_like_one_matrix() -> None:
+    torch.manual_seed(0)
+    split = SplitLinear((30, 2), 64)
+    torch.manual_seed(0)
+    whole = torch.nn.Linear(32, 64)
+    torch.testing.assert_close(torch.cat(list(split.weights), 1), whole.weight)
+
+
+def test_filter_messages_by_brute_force() -> None:
+    graph = GRAPHS["up"]
+    edges, messages = Edges(graph), FilterMessages(graph, 4, 6)
+    h = torch.randn(len(graph.sources), 2, 4)
+    filters = messages.filter(messages.directions)
+    expected = torch.zeros(len(graph.targets), 2, 6)
+    degree = torch.bincount(torch.from_numpy(graph.target))
+    for edge, (s, t) in enumerate(zip(graph.source, graph.target, strict=True)):
+        expected[t] += filters[edge] * messages.sender(h[s]) / degree[t]
+    torch.testing.assert_close(messages(h, edges), expected)
