@@ -110,7 +110,7 @@ ROWS = {
 SAME = (
     "network=mlp", "network.width=50", "network.depth=3", "sampling=fixed",
     "sampling.points={residual: 2000, left: 128, right: 128, bottom: 128, top: 128}",
-    "sampling.grid=[100, 100]", "balancer=fixed", "balancer.weights={walls: 100.0}",
+    "sampling.grid=[100, 100]", "balancer=fixed", "weights={walls: 100.0}",
     "phases.adam.precision=float64", "phases.adam.schedule=null", "trainer.log_every=50",
 )  # fmt: skip
 #: A start by Adam, as DeepXDE gets one, before what needs curvature.

@@ -93,6 +93,7 @@ def _prepared(case: str, overrides: Sequence[str]) -> Sequence[str]:
         return overrides  # said better where all overrides are composed
     raw = OmegaConf.to_container(config, resolve=False)
     diagnosis.check_references(raw, inner)
+    diagnosis.check_followed(raw, overrides)
     return [f"++{o}" if o in inner and diagnosis.is_new(o, raw) else o for o in overrides]
 
 

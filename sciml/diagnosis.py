@@ -17,7 +17,7 @@ from sciml.signatures import signature
 
 _SIMPLE = re.compile(r"[\w./,-]+")
 #: Nodes whose keys the user invents: a term's name is no key of the configuration's.
-_FREE = ("balancer.weights",)
+_FREE = ("weights",)
 #: Import name → what pip calls it, for what sciml's extras bring.
 _EXTRAS = {
     **{name: name for name in ("torchjd", "qpsolvers", "quadprog", "cvxpy", "clarabel", "ecos")},
@@ -169,7 +169,7 @@ def is_name(value: str) -> bool:
 
 
 def freed(overrides: Sequence[str]) -> list[str]:
-    """The same with `++` where the key's node takes any key: `balancer.weights.walls=10`."""
+    """The same with `++` where the key's node takes any key: `weights.walls=10`."""
     return [f"++{o}" if o[:1] not in "+~" and _is_free(key_of(o), o) else o for o in overrides]
 
 
@@ -239,7 +239,8 @@ def may_be_reference(override: str) -> bool:
     """Whether an override sets an inner key to a value of its own; phases may differ."""
     key = key_of(override)
     plain = not override.startswith("~") and "${" not in override and not is_choice(override)
-    return plain and "." in key and not key.startswith(("phases.", "hydra."))
+    inner = key in _FREE or ("." in key and not key.startswith(("phases.", "hydra.")))
+    return plain and inner
 
 
 def is_new(override: str, raw: Any) -> bool:
@@ -260,6 +261,18 @@ def check_references(raw: Any, overrides: Sequence[str]) -> None:
             raise UserError(
                 f"{key}: expected no value of its own, for it follows {source}; "
                 f"set {source}={value} instead"
+            )
+
+
+def check_followed(raw: Any, overrides: Sequence[str]) -> None:
+    """Refuses `weights.walls=10` beside a balancer that has no constant weights to set."""
+    for override in overrides:
+        node = key_of(override).split(".")[0]
+        followed = f"${{{node}}}" in repr(raw) or any(f"${{{node}}}" in o for o in overrides)
+        if node in _FREE and not followed and not override.endswith("=null"):
+            raise UserError(
+                f"{key_of(override)}: expected a balancer that takes {node}, got one that finds "
+                "them itself; leave them out, or set balancer=fixed"
             )
 
 

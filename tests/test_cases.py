@@ -94,6 +94,18 @@ def test_a_case_composes_and_says_what_it_is(case):
     assert described <= set(problem.long_names)
 
 
+@pytest.mark.parametrize("case", VARIANTS)
+def test_every_balancer_is_one_override_away(case):
+    """One of the rules for each case, another for the next one; and the equations have a name."""
+    rules = [name for name in catalogue.groups()["balancer"] if name != "fixed"]
+    rule = rules[VARIANTS.index(case) % len(rules)]
+    parts = compose.build(compose.compose(case, ["derivatives=taylor", f"balancer={rule}"]))
+    terms, problem = parts.system.objective.terms, problem_of(case)
+    named = config_of(case).equations
+    of_conditions = {condition.term for condition in problem.conditions}
+    assert ({named} if isinstance(named, str) else {*named}) == {*terms} - of_conditions
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_folder_has_a_default(folder):
     assert f"{folder}/default" in VARIANTS
@@ -316,7 +328,8 @@ def answer(capsys, *words: str) -> tuple[int, str]:
         ("helmholtz_2d balancer.params=weight", "one of weights, all, got .* mean 'weights'"),
         ("poisson_1d problem.C=0", "truth that is not zero everywhere, got zero for 'u'"),
         ("lid_driven_cavity problem.Re=0", "Reynolds number Re > 0, got 0"),
-        ("lid_driven_cavity balancer.numerator=momentum", "balancer.numerator.*momentum"),
+        ("lid_driven_cavity balancer.numerator=x", "follows equations; set equations=x instead"),
+        ("lid_driven_cavity equations=momentum", "equations.*momentum'; did you mean 'momentum_"),
     ],
 )
 def test_a_mistake_is_one_line(words, said, capsys):

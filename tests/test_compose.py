@@ -273,11 +273,48 @@ def test_a_missing_reference_names_its_key() -> None:
 
 
 def test_weights_of_terms_need_no_plus() -> None:
-    for given in ("balancer.weights.misfit=10", "balancer.weights={misfit: 10}"):
+    for given in ("weights.misfit=10", "weights={misfit: 10}"):
         assert compose.compose("toy/default", [given]).balancer.weights == {"misfit": 10}
+    assert compose.compose("toy/default", ["weights=null"]).balancer.weights is None
     compose.main(
-        ["toy/default", "toy/default"], ["balancer.weights.misfit=3", "phases.adam.steps=2"], ["-m"]
+        ["toy/default", "toy/default"], ["weights.misfit=3", "phases.adam.steps=2"], ["-m"]
     )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["balancer.weights.misfit=3"], "follows weights.misfit; set weights.misfit=3 instead"),
+        (["balancer.weights={misfit: 3}"], "follows weights; set weights={misfit: 3} instead"),
+        (["weights.misfit=3", "balancer=ntk"], "weights.misfit: expected a balancer that takes"),
+        (["weights={misfit: 3}", "balancer=dwa"], "weights: expected a balancer that takes weig"),
+        (["weights.misfid=3"], "weights: no loss term is called 'misfid'; did you mean 'misfit'"),
+        (["weights=3"], "weights: expected Mapping"),
+    ],
+)
+def test_weights_that_are_not_taken_are_refused(overrides: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        compose.run("toy", *overrides)
+    assert not Path("runs").exists()
+
+
+def test_a_rule_within_a_rule_may_take_the_weights() -> None:
+    words = ["balancer=samo", "weights.misfit=3", "+balancer.inner.weights=${weights}"]
+    assert compose.run("toy", "phases.adam.steps=2", *words).metrics["steps"] == 2
+
+
+def test_a_run_from_before_the_weights_had_a_key_of_their_own_is_evaluated() -> None:
+    run = compose.run("toy", "phases.adam.steps=2", "weights.misfit=3").path
+    file = run / "config.yaml"
+    text = file.read_text()
+    for new, old in (
+        ("weights:\n  misfit: 3\nequations: residual\n", ""),
+        ("  weights: ${weights}\n", "  weights:\n    misfit: 3\n"),
+    ):
+        assert new in text
+        text = text.replace(new, old)
+    file.write_text(text)
+    assert compose.evaluate(run)["steps"] == 2
 
 
 def test_other_exceptions_pass_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,5 +32,5 @@ class Fixed(nn.Module):
                 raise UserError(f"expected finite weights >= 0, got {name}={value}")
 
     def forward(self, step: Step) -> Weights:
-        require_terms(self.weights, step.losses, "balancer.weights")
+        require_terms(self.weights, step.losses, "weights")
         return as_scalars(self.weights, step.losses)

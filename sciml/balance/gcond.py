@@ -90,7 +90,7 @@ class GCond(nn.Module):
     def forward(self, step: Step) -> Weights | Direction:
         rows = one_each(step) if self.stochastic else rows_within(step, self.within)
         names, losses = list(step.losses), step.losses
-        require_terms(self.lambdas, names, "balancer.weights")
+        require_terms(self.lambdas, names, "weights")
         lambdas = vector(as_scalars(self.lambdas, losses)).to(rows)
         rows = lambdas[:, None] * rows
         mixing = torch.from_numpy(self._settle(names, rows)).to(rows)

@@ -81,7 +81,7 @@ class Annealing(nn.Module):
         self.weights = NamedTensors()
 
     def forward(self, step: Step) -> Weights:
-        require_terms(self.numerator, step.losses, "balancer.numerator")
+        require_terms(self.numerator, step.losses, "equations (balancer.numerator)")
         if step.index % self.every == 0:
             self._update(step)
         return {

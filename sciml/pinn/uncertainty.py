@@ -13,6 +13,7 @@ Source: D. J. C. MacKay, Bayesian interpolation, Neural Computation 4 (1992) 415
 """
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -32,6 +33,11 @@ from sciml.pinn.regions import At
 
 #: Points at which fields are linearised at once, which bounds the memory of J_u.
 CHUNK = 2048
+
+_NO_WEIGHTS = (
+    "no error bars: they need the constant weights of the loss, and this balancer finds its own; "
+    "set balancer=fixed, or uncertainty=none to hear no more of it"
+)
 
 
 @final
@@ -76,7 +82,8 @@ class Laplace:
 
     Args:
         weights: of the terms in the loss that was minimised, 1 for those left out; those of
-            `balance.fixed.Fixed`.
+            `balance.fixed.Fixed`. None where a rule finds them in training: then the minimum is
+            of a loss that is not known here, and there are no error bars.
         noisy: terms whose rows are measurements with errors; all terms when None.
         prior: α, > 0, in units of the weighted rows' JᵀJ.
         trainable: patterns of the names of the parameters that vary.
@@ -85,7 +92,7 @@ class Laplace:
     a `point_weights` rule found in training are not among them. All given points have to be in it.
     """
 
-    weights: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] | None = field(default_factory=dict)
     noisy: Sequence[str] | None = None
     prior: float = 1e-8
     trainable: Sequence[str] = ("*",)
@@ -96,8 +103,11 @@ class Laplace:
 
     def of(
         self, objective: CollocationLoss, data: CollocationData
-    ) -> Callable[[nn.Module], Callable[[Tensor, Sequence[str]], dict[str, Tensor]]]:
-        """`model -> Posterior.deviations`, checked now."""
+    ) -> Callable[[nn.Module], Callable[[Tensor, Sequence[str]], dict[str, Tensor]]] | None:
+        """`model -> Posterior.deviations`, checked now; None, with a warning, without weights."""
+        if self.weights is None:
+            warnings.warn(_NO_WEIGHTS, stacklevel=2)
+            return None
         self.check(objective.problem, data)
         return lambda model: self.posterior(objective, data, model).deviations
 

@@ -144,6 +144,10 @@ def test_derived_fields_have_error_bars_too():
     assert std["twice"].item() == pytest.approx(2 * std["u"].item(), rel=1e-12)
 
 
+def line() -> nn.Module:
+    return Coefficients(Quadratic(), {"c": Coefficient(0.0)}).double()
+
+
 def test_the_result_carries_them():
     problem = parabola(np.random.default_rng(4))
     model = Coefficients(Quadratic(), problem.coefficients).double()
@@ -156,6 +160,12 @@ def test_the_result_carries_them():
     assert result["c_std"].dims == () and result["c_std"] > 0
     assert abs(result["c"] - TRUE["c"]) < 5 * result["c_std"]
     assert next(model.parameters()).dtype == torch.float32
+
+
+def test_weights_that_a_rule_finds_leave_no_error_bars():
+    """Another loss than a known one was minimised: bars around its minimum would be of no loss."""
+    with pytest.warns(UserWarning, match="no error bars: they need the constant weights"):
+        assert Laplace(None).of(*fitted(parabola(np.random.default_rng(7)), line(), {})) is None
 
 
 @pytest.mark.slow
