@@ -18,6 +18,7 @@ improving the physical consistency of machine-learning weather prediction models
 function design" (2025), arXiv:2509.17601.
 """
 
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
@@ -26,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from sciml.weather.columns import Columns, forcing_names
 from sciml.weather.frames import Grid, Points
 from sciml.weather.graphs import Connection, Graph, nearest_sources, nearest_targets, on_mesh
 from sciml.weather.mesh import Mesh, icosahedral
@@ -43,7 +45,7 @@ class FastNet(nn.Module):
     Args:
         grid: anything with `.cells` and `.shape`.
         statistics: mean and st.dev. of every channel.
-        forcings: F.
+        forcings: names of the F forcings, or F.
         width: channels of nodes and edges.
         layers: of the processor.
         refinement: of the mesh, or a mesh.
@@ -57,7 +59,7 @@ class FastNet(nn.Module):
         self,
         grid: Grid,
         statistics: Statistics,
-        forcings: int = 0,
+        forcings: int | Sequence[str] = 0,
         width: int = 768,
         layers: int = 16,
         refinement: int | Mesh = 5,
@@ -71,9 +73,10 @@ class FastNet(nn.Module):
         mesh = icosahedral(refinement) if isinstance(refinement, int) else refinement
         cells, nodes = Points.of(grid), mesh.points
         self.scaling = Scaling(statistics)
-        channels = len(self.scaling.names)
-        inputs = channels + forcings
-        self.by_increment, self.forcings = by_increment, forcings
+        self.by_increment = by_increment
+        names = self.scaling.names
+        self.columns = Columns((*names, *forcing_names(forcings)), names)
+        inputs, channels = len(self.columns.inputs), len(names)
         into = (encoder or nearest_targets(2))(cells, nodes)
         out = (decoder or nearest_sources(3))(nodes, cells)
         self.encoder = Crossing(into, inputs, NODE, width, receiver)
@@ -95,6 +98,18 @@ class FastNet(nn.Module):
         change = self.output(self.decoder(h, x)).to(state.dtype)
         unit = self.scaling.increment_std if self.by_increment else self.scaling.std
         return state + grid_last(change * unit, state.shape[2:])
+
+    def channel_axes(self) -> dict[str, tuple[int, str]]:
+        """Parameters whose rows or columns are channels (`partial.Named`)."""
+        axes = {
+            "encoder.messages.first.weights.1": (1, "inputs"),
+            "decoder.update.first.weights.0": (1, "inputs"),
+            "decoder.messages.first.weights.2": (1, "inputs"),
+            "output.2.weight": (0, "outputs"),
+            "output.2.bias": (0, "outputs"),
+        }
+        own = dict(self.named_parameters())
+        return {name: axis for name, axis in axes.items() if name in own}
 
 
 @final

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from sciml.calculus.sphere import Harmonics
 from sciml.contracts import UserError
+from sciml.weather.columns import Columns, forcing_names
 from sciml.weather.frames import Grid, Points
 from sciml.weather.graphs import Connection, nearest_sources, nearest_targets, on_mesh
 from sciml.weather.inputs import Inputs
@@ -40,7 +41,7 @@ class FilterNetwork(nn.Module):
         channels: `.names`, `.pairs()` and an iteration over what has a `.level`.
         statistics: of the same channels.
         harmonics: of the grid; without them there are no ζ, δ and nothing is cut.
-        forcings: F.
+        forcings: names of the F forcings, or F.
         time_step: seconds.
         width: channels of nodes and messages.
         layers: rounds on the mesh.
@@ -62,7 +63,7 @@ class FilterNetwork(nn.Module):
         channels: Any,
         statistics: Statistics,
         harmonics: Harmonics | None = None,
-        forcings: int = 0,
+        forcings: int | Sequence[str] = 0,
         time_step: float = 21600.0,
         width: int = 64,
         layers: int = 6,
@@ -98,7 +99,9 @@ class FilterNetwork(nn.Module):
             phi = np.radians(points.lat)
             static = torch.from_numpy(np.stack([np.sin(phi), np.cos(phi)], -1)).float()
             self.register_buffer(name, static[:, None], persistent=False)
-        features = len(self.inputs.names) + 2 + forcings
+        place = ("sine of latitude", "cosine of latitude")
+        self.columns = Columns((*self.inputs.names, *forcing_names(forcings), *place), names)
+        features = len(self.columns.inputs)
         self.encoder = FilterMessages(into, features, width)
         self.start = nn.ModuleList([SplitLinear((2, width), width), _rest(width, width)])
         self.messages = nn.ModuleList(FilterMessages(around, width, width) for _ in range(layers))
@@ -130,6 +133,15 @@ class FilterNetwork(nn.Module):
             h = update(h, messages(h, self.around))
         y = self.finish[1](self.finish[0](x, self.decoder(h, self.out)))
         return grid_last(y.to(state.dtype) * self.scaling.increment_std, state.shape[2:])
+
+    def channel_axes(self) -> dict[str, tuple[int, str]]:
+        """Parameters whose rows or columns are channels (`partial.Named`)."""
+        return {
+            "encoder.sender.weight": (1, "inputs"),
+            "finish.0.weights.0": (1, "inputs"),
+            "finish.1.1.weight": (0, "outputs"),
+            "finish.1.1.bias": (0, "outputs"),
+        }
 
     def _noise(self, state: Tensor) -> Tensor:
         """From torch's default generator, which training seeds by step."""
