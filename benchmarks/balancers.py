@@ -9,10 +9,10 @@ residual and four walls as five terms of 128 points, float32. Every rule takes i
 round of one process; medians over rounds. Rules that update seldom are measured over whole periods,
 and again with an update at every step.
 
-Errors: the gated networks and points of the source's M3 rows under Adam. CPU-seconds per step are
-measured for each rule first, at the machine's best, then `phases.adam.steps` is what fits into the
-budget, and the rate falls by the same factor over every run. What a run took on a busy machine
-stands beside it. Compilation is not counted: it is the same kind of work for
+Errors: gated networks and points of the source's M3 rows under Adam, each rule for as many steps
+as cost what the plain sum's steps cost in the given time, and the rate falls by the same factor
+over every run. Costs are ratios measured in turn, so that a busy machine does not favour a rule;
+what a run took on it stands beside it. Compilation is not counted: it is the same kind of work for
 all, and done once for a case, in one process. Results are written as they come, and what is there
 is not measured again.
 """
@@ -70,6 +70,8 @@ CASES = {
     "lid_driven_cavity/stream_m3": "rel_l2/speed",
 }
 SEEDS = 3
+#: Rounds and steps of the short runs that measure the paces.
+ROUNDS, SHORT = 5, 60
 #: The source's schedule: 40 times the factor 0.9.
 DECAYS = 40
 
@@ -251,19 +253,26 @@ class Trainer:
         return found, spent[max(spent)] - spent[1]
 
     def steps(self, balancer: str, seconds: float) -> int:
-        """How many fit into the budget: the pace is the best hundred steps of three short runs."""
-        if balancer not in self.pace:
-            if not self.pace:
-                self.run(balancer, 0, 3)  # compiles
-            pieces = [self._best_hundred(balancer) for _ in range(3)]
-            self.pace[balancer] = min(pieces)
+        """How many cost as much as the plain sum's steps in `seconds` at the machine's best."""
+        if not self.pace:
+            self._measure()
         return max(1, round(seconds / self.pace[balancer]))
 
-    def _best_hundred(self, balancer: str) -> float:
-        """CPU-seconds per step of the best hundred in 300: what a busy machine disturbs least."""
-        self.run(balancer, 0, 300)
-        spent = clock(max(self.runs.glob(f"{self.case}/{balancer}_0_*")))
-        return min(spent[step + 100] - spent[step] for step in (100, 200)) / 100
+    def _measure(self) -> None:
+        """CPU-seconds per step: every rule takes its turn in every round, against the plain sum.
+
+        A ratio within a round depends little on what else the machine does; the plain sum's own
+        pace is the best of all rounds.
+        """
+        self.run("fixed", 0, 3)  # compiles
+        spent: dict[str, list[float]] = {name: [] for name in BALANCERS}
+        for _ in range(ROUNDS):
+            for balancer in BALANCERS:
+                spent[balancer].append(self.run(balancer, 0, SHORT)[1] / (SHORT - 1))
+        plain = spent["fixed"]
+        for balancer, seconds in spent.items():
+            ratio = median(a / b for a, b in zip(seconds, plain, strict=True))
+            self.pace[balancer] = ratio * min(plain)
 
 
 def clock(folder: Path) -> dict[int, float]:
