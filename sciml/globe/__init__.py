@@ -1,0 +1,1 @@
+"""Fields on the globe: channels, archives, windows of time, losses, rollouts, metrics, files."""
