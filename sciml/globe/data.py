@@ -1,28 +1,39 @@
 """Windows of time by step: which ones a step sees is a function of (seed, step) alone."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, final
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sciml.contracts import UserError
-from sciml.globe.splits import Stretches
-from sciml.globe.staging import Staged
+from sciml.globe.archive import Archive
+from sciml.globe.splits import TEST, TRAIN, VALIDATION, Split
+from sciml.globe.staging import Staged, stage
+from sciml.globe.statistics import Statistics, statistics
+from sciml.globe.symmetries import Symmetries, moved
 from sciml.globe.windows import Window
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Forecasts", "Window"]
+__all__ = ["Forcing", "Forecasts", "Window"]
 
-#: `(time [B, T] int64 s, grid) -> float32 [B, T, F, *grid]`: sun, clock, land mask …
-Forcing = Callable[[np.ndarray, Any], np.ndarray]
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-#: Streams of random numbers.
-_ORDER = 0
+#: Streams of random numbers: the order of the windows, their symmetries.
+_ORDER, _SYMMETRY = 0, 1
+
+
+class Forcing(Protocol):
+    """What is known at all times: `(time [B, T] int64 s, grid) -> [B, T, F, *grid]`."""
+
+    names: tuple[str, ...]
+
+    def __call__(self, time: Tensor, grid: Any) -> Tensor: ...
 
 
 @final
@@ -34,15 +45,18 @@ class Forecasts:
     of the same batch. No window crosses a gap in time.
 
     Args:
-        frames: all states.
-        split: "train", "validation" and, if reported numbers are to be of a set of its own, "test"
-            → stretches of times (`globe.splits`).
+        archive: all states; staged once (`globe.staging`).
+        split: which times are for what.
         batch: windows of a step, over all ranks.
         seed: of the order.
         rollout: steps of a training window where a phase does not say otherwise.
-        evaluation: steps of a window for validation and test.
-        spacing: times between the starts of those; `evaluation` where None.
-        forcing: what forces the model at given times.
+        horizon: steps of a window for validation and test.
+        spacing: times between the starts of those; `horizon` where None.
+        forcing: what the model is told beside the state.
+        symmetries: by which training windows are moved.
+        fill: value in place of NaN where channels are masked; None leaves NaN.
+        staged: folder of staged arrays; see `staging.stage`.
+        memory: keep all states in memory instead.
 
     Raises:
         UserError: a split that is empty or shorter than a window.
@@ -50,39 +64,75 @@ class Forecasts:
 
     def __init__(
         self,
-        frames: Staged,
-        split: Mapping[str, Stretches],
+        archive: Archive,
+        split: Split,
         batch: int,
         seed: int = 0,
         rollout: int = 1,
-        evaluation: int = 20,
+        horizon: int = 20,
         spacing: int | None = None,
         forcing: Forcing | None = None,
+        symmetries: Symmetries | None = None,
+        fill: float | None = None,
+        staged: str | Path | None = None,
+        memory: bool = False,
     ) -> None:
-        for name, value in (("batch", batch), ("rollout", rollout), ("evaluation", evaluation)):
+        spacing = horizon if spacing is None else spacing
+        sizes = {"batch": batch, "rollout": rollout, "horizon": horizon, "spacing": spacing}
+        for name, value in sizes.items():
             if value < 1:
                 raise UserError(f"data: expected {name} >= 1, got {value}")
-        self.frames, self.split, self.batch, self.seed = frames, dict(split), batch, seed
-        self.evaluation, self.forcing = evaluation, forcing
-        self.spacing = evaluation if spacing is None else spacing
+        self.archive, self.batch, self.seed = archive, batch, seed
+        self.horizon, self.spacing, self.forcing, self.fill = horizon, spacing, forcing, fill
+        self.symmetries = symmetries
+        if symmetries is not None:
+            symmetries.check(archive.grid, (*archive.channels.names, *self.forcings))
+        self.split = split(archive.times, archive.runs)
         self._stated = rollout
         self.configure()
-        for name in self.split:
-            self._starts(name, rollout if name == TRAIN else evaluation)
+        for name in (VALIDATION, TEST):
+            self._starts(name, horizon, spacing)
+        self.states: Staged = stage(archive, staged, memory)
+
+    @property
+    def forcings(self) -> tuple[str, ...]:
+        """Names of what the model is told beside the state."""
+        return () if self.forcing is None else tuple(self.forcing.names)
+
+    def forcing_at(self, time: Tensor) -> Tensor | None:
+        """`[B, T, F, *grid]` at times `[B, T]`, int64 seconds since 1970-01-01."""
+        return None if self.forcing is None else self.forcing(time, self.archive.grid)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Of the training split; kept beside the staged array."""
+        stretches = self.split[TRAIN]
+        path = self.states.beside("statistics", stretches)
+        if path is not None and path.exists():
+            return Statistics.load(path, self.archive.channels.names)
+        found = statistics(self.states, stretches)
+        if path is not None:
+            found.save(path)
+        return found
+
+    def increments(self, count: int) -> Tensor:
+        """`[count, C, *grid]` changes over one step, spread evenly over the training split."""
+        starts = self._starts(TRAIN, 1)
+        chosen = starts[np.linspace(0, len(starts) - 1, min(count, len(starts))).astype(int)]
+        pairs = self._read(chosen, 1)
+        return torch.from_numpy(pairs[:, 1] - pairs[:, 0])
 
     def configure(self, rollout: int | None = None) -> None:
         """Steps of the training windows; as stated where a phase does not say."""
         self.rollout = self._stated if rollout is None else rollout
         self.starts = self._starts(TRAIN, self.rollout)
 
-    def _starts(self, name: str, steps: int) -> np.ndarray:
-        """First indices of all windows of a split that has `steps` + 1 states in a row."""
-        if name not in self.split:
-            raise UserError(f"data: expected a split {name!r}, got {', '.join(self.split)}")
-        found = [np.arange(a, b - steps) for a, b in self.split[name]]
-        starts = np.concatenate(found)
+    def _starts(self, name: str, steps: int, spacing: int = 1) -> np.ndarray:
+        """First indices of the windows of a split, which have `steps` + 1 states in a row."""
+        stretches = self.split[name if name in self.split else VALIDATION]
+        starts = np.concatenate([np.arange(a, b - steps, spacing) for a, b in stretches])
         if len(starts) == 0:
-            longest = max(b - a for a, b in self.split[name])
+            longest = max(b - a for a, b in stretches)
             raise UserError(
                 f"split {name!r}: expected {steps + 1} states in a row for {steps} steps, got "
                 f"{longest} at most; lengthen it, or take fewer steps"
@@ -102,66 +152,98 @@ class Forecasts:
             )
         share = self.batch // ranks
         ours = slice(rank * share, (rank + 1) * share)
-        return _ahead(lambda n: self.window(self._drawn(n)[ours], self.rollout), start)
+        drawn, steps = _Order(self.starts, self.batch, self.seed), self.rollout
+        return _ahead(lambda n: self._training(drawn(n)[ours], steps, n, ours), start)
 
-    def _drawn(self, n: int) -> np.ndarray:
-        """First indices of the windows of batch n."""
-        places = n * self.batch + np.arange(self.batch)
-        epochs, numbers = np.divmod(places, len(self.starts))
-        orders = {epoch: self._order(int(epoch)) for epoch in np.unique(epochs)}
-        return np.array([orders[e][i] for e, i in zip(epochs, numbers, strict=True)])
-
-    def _order(self, epoch: int) -> np.ndarray:
-        entropy = np.random.SeedSequence([self.seed, _ORDER, epoch])
-        return np.random.Generator(np.random.Philox(entropy)).permutation(self.starts)
+    def _training(self, starts: np.ndarray, steps: int, n: int, ours: slice) -> Window:
+        """Some of the windows of batch n, moved by the symmetries."""
+        window = self.window(starts, steps)
+        if self.symmetries is None:
+            return window
+        rng = _generator(self.seed, _SYMMETRY, n)
+        moves = self.symmetries.draw(rng, self.batch, self.archive.grid.shape[-1])[ours]
+        signs = self.symmetries.signs(self.archive.channels, ())
+        state = _moved(window.state, signs, moves)
+        forcing = window.forcing
+        if forcing is not None:
+            forcing = _moved(forcing, self.symmetries.signs(None, self.forcings), moves)
+        return Window(state, forcing, window.time)
 
     def window(self, starts: np.ndarray, steps: int) -> Window:
         """The windows that begin at these indices; each state is read once."""
-        indices = starts[:, None] + np.arange(steps + 1)
-        time = self.frames.times[indices]
-        state = np.empty((*indices.shape, *self.frames.fields.shape[1:]), np.float32)
+        time = torch.from_numpy(self.archive.times[starts[:, None] + np.arange(steps + 1)])
+        forcing = self.forcing_at(time)
+        forcing = None if forcing is None else forcing.to(torch.float32)
+        return Window(torch.from_numpy(self._read(starts, steps)), forcing, time)
+
+    def _read(self, starts: np.ndarray, steps: int) -> np.ndarray:
+        """`[B, steps + 1, C, *grid]`."""
+        fields = self.states.fields
+        state = np.empty((len(starts), steps + 1, *fields.shape[1:]), np.float32)
         for b, first in enumerate(starts):
-            state[b] = self.frames.fields[first : first + steps + 1]
-        forcing = None if self.forcing is None else self.forcing(time, self.frames.grid)
-        return Window(
-            torch.from_numpy(state),
-            None if forcing is None else torch.from_numpy(np.asarray(forcing, np.float32)),
-            torch.from_numpy(time),
-        )
+            state[b] = fields[first : first + steps + 1]
+        return state if self.fill is None else np.nan_to_num(state, copy=False, nan=self.fill)
 
     def val_dataloader(self) -> Iterator[Window]:
-        """Windows of the validation split, `evaluation` steps long."""
+        """Windows of the validation split, `horizon` steps long."""
         return self._evaluated(VALIDATION)
 
     def test_dataloader(self) -> Iterator[Window]:
-        """Windows of the test split, `evaluation` steps long."""
+        """Windows of the test split, or of the validation split where there is no other."""
         return self._evaluated(TEST)
 
     def _evaluated(self, name: str) -> Iterator[Window]:
-        chosen = np.concatenate(
-            [np.arange(a, b - self.evaluation, self.spacing) for a, b in self.split[name]]
-        )
-        for first in range(0, len(chosen), self.batch):
-            yield self.window(chosen[first : first + self.batch], self.evaluation)
+        starts = self._starts(name, self.horizon, self.spacing)
+        for first in range(0, len(starts), self.batch):
+            yield self.window(starts[first : first + self.batch], self.horizon)
 
     def refresh(self, model: "nn.Module", objective: Any, step: int) -> None:
         """Nothing follows the model."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What the order of the batches follows from."""
-        return {"seed": self.seed, "batch": self.batch, "states": len(self.frames)}
+        """What the sequence of batches follows from, beside the data themselves."""
+        return {"seed": self.seed, "batch": self.batch, "windows": len(self._starts(TRAIN, 1))}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Refuses another order of batches than that of the checkpoint.
+        """Refuses another sequence of batches than that of the checkpoint.
 
         Raises:
-            UserError: another seed, batch or set.
+            UserError: another seed, batch or training split.
         """
         if state != self.state_dict():
             raise UserError(
                 f"resume: expected the batches of the checkpoint, {state}, got "
                 f"{self.state_dict()}; use the seed, batch and data of the run"
             )
+
+
+@final
+class _Order:
+    """First indices `[batch]` of the windows of batch n."""
+
+    def __init__(self, starts: np.ndarray, batch: int, seed: int) -> None:
+        self.starts, self.batch, self.seed = starts, batch, seed
+        self._epoch, self._permuted = -1, starts
+
+    def __call__(self, n: int) -> np.ndarray:
+        epochs, numbers = np.divmod(n * self.batch + np.arange(self.batch), len(self.starts))
+        found = [self._of(int(e))[numbers[epochs == e]] for e in np.unique(epochs)]
+        return np.concatenate(found)
+
+    def _of(self, epoch: int) -> np.ndarray:
+        if epoch != self._epoch:
+            rng = _generator(self.seed, _ORDER, epoch)
+            self._epoch, self._permuted = epoch, rng.permutation(self.starts)
+        return self._permuted
+
+
+def _generator(*key: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+
+
+def _moved(fields: Tensor, signs: np.ndarray, moves: list[tuple[int, bool]]) -> Tensor:
+    samples = zip(fields.numpy(), moves, strict=True)
+    return torch.from_numpy(np.stack([moved(f, signs, *move) for f, move in samples]))
 
 
 def _ahead(make: Callable[[int], Window], start: int) -> Iterator[Window]:

@@ -1,63 +1,102 @@
 """Which times are for training, which for validation, which for the test.
 
-A split is a list of stretches `[start, stop)` of indices into the times, each without a gap.
+A split is made of stretches `[start, stop)` of indices into the times, each without a gap.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol, final
 
 import numpy as np
 
 from sciml.contracts import UserError
 from sciml.globe.archive import times as clock
-from sciml.globe.staging import Staged
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 Stretches = tuple[tuple[int, int], ...]
 
 
-def by_dates(frames: Staged, periods: Mapping[str, Sequence[str]]) -> dict[str, Stretches]:
-    """By first and last date, both included: `{"train": ["1979", "2015"], …}`.
+class Split(Protocol):
+    """`(times [T], runs) -> {"train": stretches, "validation": …, "test": …}`.
 
-    Raises:
-        UserError: a period without times, or two that overlap.
+    `runs` are the stretches without a gap. Without a test set of its own, the validation set is
+    what is reported.
     """
-    found = {}
-    for name, period in periods.items():
-        chosen = clock.within(frames.times, period)
-        first = int(np.searchsorted(frames.times, chosen[0]))
-        found[name] = _cut(frames.runs, first, first + len(chosen))
-    return _checked(found)
+
+    def __call__(self, times: np.ndarray, runs: Stretches) -> dict[str, Stretches]: ...
 
 
-def by_runs(frames: Staged, counts: Mapping[str, int | Sequence[int]]) -> dict[str, Stretches]:
-    """By trajectories: `{"train": [0, 44], "validation": [44, 48]}` are numbers `[first, beyond)`.
+@final
+@dataclass(frozen=True)
+class Dates:
+    """By first and last date, both included; a year stands for all of it.
 
-    Raises:
-        UserError: there are fewer trajectories, or two splits share one.
+    `Dates(train=["1979", "2015"], validation=["2016", "2017"], test=["2018", "2018"])`
     """
-    found = {}
-    for name, (first, beyond) in counts.items():
-        if not 0 <= first < beyond <= len(frames.runs):
-            raise UserError(
-                f"split {name!r}: expected trajectories within [0, {len(frames.runs)}], got "
-                f"[{first}, {beyond}]"
-            )
-        found[name] = tuple(frames.runs[first:beyond])
-    return _checked(found)
+
+    train: Sequence[str]
+    validation: Sequence[str]
+    test: Sequence[str] | None = None
+
+    def __call__(self, times: np.ndarray, runs: Stretches) -> dict[str, Stretches]:
+        found = {}
+        for name, period in _given(self).items():
+            try:
+                chosen = clock.within(times, period)
+            except UserError as error:
+                raise UserError(f"split {name!r}: {error}") from error
+            first = int(np.searchsorted(times, chosen[0]))
+            found[name] = _cut(runs, first, first + len(chosen))
+        return _checked(found)
 
 
-def by_fraction(frames: Staged, shares: Mapping[str, float]) -> dict[str, Stretches]:
-    """One after the other in time, by their share of all times: `{"train": 0.8, …}`.
+@final
+@dataclass(frozen=True)
+class Trajectories:
+    """By number of the stretch without a gap, `[first, beyond)`, as simulated sets have many.
 
-    Raises:
-        UserError: shares that are not positive or add to more than 1.
+    `Trajectories(train=[0, 44], validation=[44, 48], test=[48, 54])`
     """
-    if any(share <= 0 for share in shares.values()) or sum(shares.values()) > 1 + 1e-9:
-        raise UserError(f"split: expected shares > 0 that add to 1 at most, got {dict(shares)}")
-    edges = np.round(np.cumsum([0.0, *shares.values()]) * len(frames)).astype(int)
-    return _checked(
-        {name: _cut(frames.runs, edges[n], edges[n + 1]) for n, name in enumerate(shares)}
-    )
+
+    train: Sequence[int]
+    validation: Sequence[int]
+    test: Sequence[int] | None = None
+
+    def __call__(self, times: np.ndarray, runs: Stretches) -> dict[str, Stretches]:
+        found = {}
+        for name, (first, beyond) in _given(self).items():
+            if not 0 <= first < beyond <= len(runs):
+                raise UserError(
+                    f"split {name!r}: expected trajectories within [0, {len(runs)}], got "
+                    f"[{first}, {beyond}]"
+                )
+            found[name] = tuple(runs[first:beyond])
+        return _checked(found)
+
+
+@final
+@dataclass(frozen=True)
+class Shares:
+    """One after the other in time, by their share of all times: `Shares(0.8, 0.1, 0.1)`."""
+
+    train: float
+    validation: float
+    test: float | None = None
+
+    def __call__(self, times: np.ndarray, runs: Stretches) -> dict[str, Stretches]:
+        shares = _given(self)
+        if any(share <= 0 for share in shares.values()) or sum(shares.values()) > 1 + 1e-9:
+            raise UserError(f"split: expected shares > 0 that add to 1 at most, got {shares}")
+        edges = np.round(np.cumsum([0.0, *shares.values()]) * len(times)).astype(int).tolist()
+        cuts = zip(shares, pairwise(edges), strict=True)
+        return _checked({name: _cut(runs, first, beyond) for name, (first, beyond) in cuts})
+
+
+def _given(split: Dates | Trajectories | Shares) -> Mapping[str, Sequence | float]:
+    named = {name: getattr(split, name) for name in (TRAIN, VALIDATION, TEST)}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _cut(runs: Stretches, first: int, beyond: int) -> Stretches:
@@ -66,13 +105,12 @@ def _cut(runs: Stretches, first: int, beyond: int) -> Stretches:
 
 
 def _checked(splits: dict[str, Stretches]) -> dict[str, Stretches]:
-    owner: list[tuple[int, int, str]] = []
+    owners: list[tuple[int, int, str]] = []
     for name, stretches in splits.items():
         if not stretches:
-            raise UserError(f"split {name!r}: expected at least one time, got none")
-        owner += [(a, b, name) for a, b in stretches]
-    owner.sort()
-    for (_, stop, one), (start, _, two) in pairwise(owner):
+            raise UserError(f"split {name!r}: expected at least one time, got none; widen it")
+        owners += [(a, b, name) for a, b in stretches]
+    for (_, stop, one), (start, _, two) in pairwise(sorted(owners)):
         if start < stop:
             raise UserError(f"split: expected splits that do not overlap, got {one!r} and {two!r}")
     return splits

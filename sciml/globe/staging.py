@@ -51,6 +51,7 @@ class Staged:
         channels: of the states, in physical units.
         grid: of the sphere.
         step: between times, s; found from them where None.
+        folder: where the staged array lies; None in memory.
 
     Raises:
         UserError: shapes that do not belong together.
@@ -61,6 +62,7 @@ class Staged:
     channels: Channels
     grid: Any
     step: int | None = None
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.times), len(self.channels), *self.grid.shape)
@@ -80,6 +82,13 @@ class Staged:
         """Stretches `[start, stop)` of times without a gap."""
         return clock.runs(self.times, self.step)
 
+    def beside(self, what: str, *key: Any) -> Path | None:
+        """Where something that follows from the states and a key is kept; None in memory."""
+        if self.folder is None:
+            return None
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+        return self.folder / f"{what}-{digest}.safetensors"
+
 
 def stage(archive: Archive, folder: str | Path | None = None, memory: bool = False) -> Staged:
     """The states of an archive as one array.
@@ -92,14 +101,15 @@ def stage(archive: Archive, folder: str | Path | None = None, memory: bool = Fal
     Raises:
         UserError: it does not fit on the disk or into memory, or the archive is faulty.
     """
+    target = None
     if memory:
         _require_memory(archive)
         fields = np.empty(archive.shape, np.float32)
         _fill(fields, archive)
     else:
-        root = Path(folder or os.environ.get(VARIABLE) or FOLDER)
-        fields = np.load(_on_disk(archive, root) / _FIELDS, mmap_mode="r")
-    return Staged(fields, archive.times, archive.channels, archive.grid, archive.step)
+        target = _on_disk(archive, Path(folder or os.environ.get(VARIABLE) or FOLDER))
+        fields = np.load(target / _FIELDS, mmap_mode="r")
+    return Staged(fields, archive.times, archive.channels, archive.grid, archive.step, target)
 
 
 def key(archive: Archive) -> str:

@@ -3,12 +3,16 @@
     with ArchiveWriter("swe.zarr", channels, grid) as out:
         out.append(times, fields)                          # [T], [T, C, *grid]
 
+    with ForecastWriter("out.zarr", channels, grid, starts, leads) as out:
+        for start in starts:
+            out.put(start, states)                         # one [C, *grid] for each lead
+
 A store is marked incomplete until its writer ends without an error. What was cut short is refused
 by readers, and gone on with by a writer of the same name and layout.
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
@@ -22,19 +26,10 @@ from sciml.globe.archive.opening import INCOMPLETE, STATUS
 from sciml.globe.channels import Channels
 from sciml.globe.schema import LEAD, TIME, Schema
 
-#: Size of the states that become one file of a Zarr store and are held until it is full.
+#: Bytes of states that are held, and become one file for each variable of a Zarr store.
 BLOCK = 64 * 2**20
-
-
-def block_length(states: int | None, state_bytes: int) -> int:
-    """How many states are written at once, at most."""
-    fitting = max(1, BLOCK // state_bytes)
-    return fitting if states is None else min(fitting, states)
-
-
-def _attributes(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"Conventions": "CF-1.11", "history": f"{now}: written by sciml", **(given or {})}
+#: Attribute by which a store is known again.
+LAYOUT = "layout"
 
 
 @final
@@ -65,30 +60,16 @@ class ArchiveWriter:
         resume: bool = False,
     ) -> None:
         self.path, self.schema = Path(path), Schema(channels, grid, (TIME,))
-        cells = int(np.prod(grid.shape))
-        self.block = block_length(None, 4 * len(channels) * cells)
-        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
+        self.block = _block(self.schema)
+        self._waiting = np.empty((self.block, len(channels), *grid.shape), np.float32)
+        self._stamps: list[int] = []
         if resume and self.path.exists():
-            self.store = stores.reopen(self.path)
-            require_layout(self.store, self.schema, self.path)
+            self.store = _reopened(self.path, self.schema)
             self.times = self.store.get(TIME).astype(np.int64)
             self.store.note({STATUS: INCOMPLETE})
         else:
             self.times = np.empty(0, np.int64)
-            self.store = stores.create(self.path)
-            with stores.writing(self.path):
-                self._lay_out(_attributes(attributes))
-
-    def _lay_out(self, attributes: Mapping[str, Any]) -> None:
-        self.store.note({**attributes, "channels": layout(self.schema)})
-        time = self.schema.time(self.times)
-        self.store.axis(time.name, time.dims, time.values, time.attributes)
-        for axis in self.schema.coordinates():
-            self.store.axis(axis.name, axis.dims, axis.values, axis.attributes)
-        for field in self.schema.fields:
-            shape = (0, *self.schema.extent(field))
-            dims = self.schema.dims(field)
-            self.store.field(field.name, dims, shape, (self.block,), field.attributes)
+            self.store = _created(self.path, self.schema, attributes, [self.times], (self.block,))
 
     def append(self, times: Sequence[int] | np.ndarray, fields: np.ndarray) -> None:
         """Adds states that are later than all before.
@@ -101,51 +82,44 @@ class ArchiveWriter:
             UserError: other shapes, times that do not ascend, a full disk.
         """
         times, fields = np.asarray(times, np.int64), np.asarray(fields)
+        self._check(times, fields)
+        for time, field in zip(times.tolist(), fields, strict=True):
+            self._waiting[len(self._stamps)] = field
+            self._stamps.append(time)
+            if len(self._stamps) == self.block - len(self.times) % self.block:
+                self._flush()
+
+    def _check(self, times: np.ndarray, fields: np.ndarray) -> None:
         expected = (len(times), len(self.schema.channels), *self.schema.grid.shape)
         if fields.shape != expected:
             raise UserError(
                 f"{self.path}: expected states of shape {list(expected)}, got {list(fields.shape)}"
             )
-        last = self._waiting[-1][0][-1] if self._waiting else self.times[-1:]
-        ordered = np.append(last, times)
-        if (np.diff(ordered) <= 0).any():
-            at = int(np.argmax(np.diff(ordered) <= 0))
+        ordered = np.append((self._stamps or self.times.tolist())[-1:], times).astype(np.int64)
+        falls = np.diff(ordered) <= 0
+        if falls.any():
+            at = int(np.argmax(falls))
             raise UserError(
                 f"{self.path}: expected times that ascend, got {clock.iso(ordered[at + 1])} after "
                 f"{clock.iso(ordered[at])}"
             )
-        if len(times):
-            self._waiting.append((times, np.array(fields, np.float32)))
-            self._write(partly=False)
 
-    def _write(self, partly: bool) -> None:
-        """Writes the blocks that are full; what is left too, if `partly`."""
-        if not self._waiting:
+    def _flush(self) -> None:
+        """Writes what is held; the time axis last: what stands in it is whole."""
+        count = len(self._stamps)
+        if not count:
             return
-        times, fields = (np.concatenate(part) for part in zip(*self._waiting, strict=True))
-        done = 0
-        while (left := len(times) - done) and (partly or left >= self._room()):
-            stop = done + min(left, self._room())
-            self._put(times[done:stop], fields[done:stop])
-            done = stop
-        self._waiting = [(times[done:], fields[done:])] if done < len(times) else []
-
-    def _room(self) -> int:
-        """States until the block that is being filled is full."""
-        return self.block - len(self.times) % self.block
-
-    def _put(self, times: np.ndarray, fields: np.ndarray) -> None:
-        """The time axis last: what stands in it is whole."""
+        start, states = (len(self.times),), self._waiting[:count]
         with stores.writing(self.path):
             for field in self.schema.fields:
-                values = self.schema.values(field, fields)
-                self.store.put(field.name, (len(self.times),), values)
-            self.store.put(TIME, (len(self.times),), times)
-        self.times = np.append(self.times, times)
+                self.store.put(field.name, start, self.schema.values(field, states))
+            self.store.put(TIME, start, np.array(self._stamps, np.int64))
+            self.store.flush()
+        self.times, self._stamps = np.append(self.times, self._stamps), []
 
     def close(self) -> None:
         """Writes what is left and marks the store whole."""
-        self._write(partly=True)
+        self._flush()
         with stores.writing(self.path):
             self.store.complete()
             self.store.close()
@@ -159,26 +133,199 @@ class ArchiveWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.close()
+        self.close() if kind is None else self.store.close()
+
+
+@final
+class ForecastWriter:
+    """Forecasts in WeatherBench2's layout: (time, prediction_timedelta, [level], lon, lat).
+
+    One process writes all; or one makes the store and others join it, each with forecasts of its
+    own, which lie in files of their own (Zarr only). The one that made the store closes it last.
+
+    Args:
+        path: ends in .zarr or .nc.
+        channels: of the states.
+        grid: of the sphere.
+        starts: `[N]` int64 seconds since 1970-01-01, ascending: when forecasts begin.
+        leads: `[K]` seconds, ascending: how far they reach.
+        attributes: of the store.
+        join: write into a store that another process has made.
+
+    Raises:
+        UserError: something else is there; the disk is full.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        channels: Channels,
+        grid: Any,
+        starts: Sequence[int] | np.ndarray,
+        leads: Sequence[int] | np.ndarray,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        join: bool = False,
+    ) -> None:
+        self.path, self.schema = Path(path), Schema(channels, grid, (TIME, LEAD))
+        self.starts, self.leads = (np.asarray(axis, np.int64) for axis in (starts, leads))
+        for name, axis in (("starts", self.starts), ("leads", self.leads)):
+            if axis.ndim != 1 or not len(axis) or (np.diff(axis) <= 0).any():
+                raise UserError(f"{self.path}: expected {name} that ascend, got {axis.tolist()}")
+        self.block, self._owner = min(_block(self.schema), len(self.leads)), not join
+        axes = [self.starts, self.leads]
+        if join or _begun(self.path):
+            self.store = _reopened(self.path, self.schema, axes)
+            self.finished = {int(s) for s in self.starts if self._whole(int(s))}
         else:
+            block = (1, self.block)
+            self.store = _created(self.path, self.schema, attributes, axes, block)
+            self.finished: set[int] = set()
+        if join and isinstance(self.store, stores.NetcdfStore):
             self.store.close()
+            raise UserError(f"{self.path}: NetCDF is written by one process; take .zarr")
+
+    def put(self, start: int, states: Iterable[np.ndarray]) -> None:
+        """Writes the forecast from one start while it is made.
+
+        Args:
+            start: one of `starts`.
+            states: `[C, *grid]` for each lead, in order.
+
+        Raises:
+            UserError: another number of states, other shapes, a full disk.
+        """
+        number = self._number(start)
+        held = np.empty((self.block, *self._shape), np.float32)
+        count = 0
+        for state in states:
+            if count == len(self.leads) or np.shape(state) != self._shape:
+                raise UserError(
+                    f"{self.path}: expected {len(self.leads)} states of shape "
+                    f"{list(self._shape)}, got number {count + 1} of {list(np.shape(state))}"
+                )
+            held[count % self.block] = state
+            count += 1
+            if count % self.block == 0 or count == len(self.leads):
+                self._write(number, count, held)
+        if count < len(self.leads):
+            raise UserError(f"{self.path}: expected {len(self.leads)} states, got {count}")
+        self.finished.add(int(start))
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return (len(self.schema.channels), *self.schema.grid.shape)
+
+    def _number(self, start: int) -> int:
+        if start not in self.starts:
+            raise UserError(f"{self.path}: expected one of its starts, got {clock.iso(start)}")
+        return int(np.searchsorted(self.starts, start))
+
+    def _write(self, number: int, stop: int, held: np.ndarray) -> None:
+        """The block of leads that ends before `stop`: a file of its own for each variable."""
+        first = (stop - 1) // self.block * self.block
+        with stores.writing(self.path):
+            for field in self.schema.fields:
+                values = self.schema.values(field, held[: stop - first])
+                self.store.put(field.name, (number, first), values[None])
+            self.store.flush()
+
+    def _whole(self, start: int) -> bool:
+        ends = [*range(self.block - 1, len(self.leads), self.block), len(self.leads) - 1]
+        number = self._number(start)
+        return all(self.store.whole(f.name, (number, e)) for f in self.schema.fields for e in ends)
+
+    def close(self) -> None:
+        """Marks the store whole, where all forecasts are in it.
+
+        Raises:
+            UserError: some are not.
+        """
+        if self._owner:
+            absent = [s for s in self.starts if s not in self.finished and not self._whole(int(s))]
+            if absent:
+                self.store.close()
+                raise UserError(
+                    f"{self.path}: expected {len(self.starts)} forecasts, got all but "
+                    f"{len(absent)}, the first from {clock.iso(absent[0])}; it is left marked "
+                    "incomplete"
+                )
+            with stores.writing(self.path):
+                self.store.complete()
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close() if kind is None else self.store.close()
 
 
-def layout(schema: Schema) -> str:
-    """Channels and grid in one line, by which a store is known again."""
-    channels = " ".join(f"{c.name}[{c.units}]" for c in schema.channels)
-    return f"{channels} on {'x'.join(map(str, schema.grid.shape))}"
+def _block(schema: Schema) -> int:
+    """How many states are held until they are written."""
+    cells = int(np.prod(schema.grid.shape))
+    return max(1, BLOCK // (4 * len(schema.channels) * cells))
 
 
-def require_layout(store: stores.Store, schema: Schema, path: Path) -> None:
-    """Refuses to go on with a store of other channels or another grid."""
-    found = store.attributes.get("channels")
-    if found != layout(schema):
+def _begun(path: Path) -> bool:
+    """Whether a store that is not whole stands there."""
+    if not path.exists():
+        return False
+    store = stores.reopen(path, "r")
+    begun = store.attributes.get(STATUS) == INCOMPLETE
+    store.close()
+    return begun
+
+
+def _created(
+    path: Path,
+    schema: Schema,
+    attributes: Mapping[str, Any] | None,
+    leading: Sequence[np.ndarray],
+    block: tuple[int, ...],
+) -> stores.Store:
+    """A new store with its axes and variables; the layout is noted last."""
+    store = stores.create(path)
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    with stores.writing(path):
+        store.note({"Conventions": "CF-1.11", "history": f"{now}: written by sciml"})
+        store.note(attributes or {})
+        axes = [schema.time(leading[0]), *map(schema.lead, leading[1:]), *schema.coordinates()]
+        for axis in axes:
+            store.axis(axis.name, axis.dims, axis.values, axis.attributes)
+        for field in schema.fields:
+            shape = (*map(len, leading), *schema.extent(field))
+            store.field(field.name, schema.dims(field), shape, block, field.attributes)
+        store.note({LAYOUT: _layout(schema, leading[1:] and leading)})
+    return store
+
+
+def _reopened(path: Path, schema: Schema, leading: Sequence[np.ndarray] = ()) -> stores.Store:
+    """A store that was begun earlier.
+
+    Raises:
+        UserError: it holds other channels, another grid or other forecasts.
+    """
+    store, wanted = stores.reopen(path), _layout(schema, leading)
+    found = store.attributes.get(LAYOUT)
+    if found != wanted:
+        store.close()
         raise UserError(
-            f"{path} is there already with other contents: expected {layout(schema)!r}, got "
-            f"{found!r}; delete it, or give another name"
+            f"{path} is there already with other contents: expected {wanted!r}, got {found!r}; "
+            "delete it, or give another name"
         )
+    return store
 
 
-__all__ = ["LEAD", "ArchiveWriter"]
+def _layout(schema: Schema, leading: Sequence[np.ndarray] = ()) -> str:
+    """Channels, grid and, of forecasts, starts and leads in one line."""
+    channels = " ".join(f"{c.name}[{c.units}]" for c in schema.channels)
+    text = f"{channels} on {'x'.join(map(str, schema.grid.shape))}"
+    for name, axis in zip(("start", "lead"), leading, strict=False):
+        text += f", {len(axis)} {name}s {axis[0]} … {axis[-1]}"
+    return text

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from globe.archive import sets
 
-from sciml.globe import splits
 from sciml.globe.archive import open_archive
 from sciml.globe.data import Forecasts
-from sciml.globe.staging import stage
+from sciml.globe.splits import Shares
 from sciml.globe.writer import ArchiveWriter
 
 
@@ -21,11 +20,11 @@ def test_what_a_simulator_writes_comes_back_as_windows(tmp_path: Path, suffix: s
         for start in range(0, 9, 2):
             out.append(times[start : start + 2], fields[start : start + 2])
     archive = open_archive(path, ["u500", "z500"])
-    frames = stage(archive, tmp_path / "staged")
-    assert np.array_equal(frames.fields, fields[:, [1, 0]])
     assert archive.step == sets.STEP and archive.grid.kind == "gauss"
-    split = splits.by_fraction(frames, {"train": 0.5, "validation": 0.5})
-    data = Forecasts(frames, split, batch=2, rollout=2, evaluation=3)
+    data = Forecasts(
+        archive, Shares(0.5, 0.5), batch=2, rollout=2, horizon=3, staged=tmp_path / "staged"
+    )
+    assert np.array_equal(data.states.fields, fields[:, [1, 0]])
     window = next(iter(data.train_dataloader(0)))
     assert window.state.shape == (2, 3, 2, *sets.GRID.shape)
     for b in range(2):

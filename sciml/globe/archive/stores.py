@@ -7,7 +7,6 @@ import errno
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, final
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Entries of a growing axis in one piece of it.
 PIECE = 4096
+#: What NetCDF fills int64 with lies below.
+_UNWRITTEN = -(2**62)
 
 
 class Store(Protocol):
@@ -51,10 +52,14 @@ class Store(Protocol):
         """Writes `values` from `start` on along the leading axes; the first axis grows."""
         ...
 
+    def flush(self) -> None:
+        """Has what was put on the disk, so that a kill loses nothing of it."""
+        ...
+
     def get(self, name: str) -> np.ndarray: ...
 
     def whole(self, name: str, start: tuple[int, ...]) -> bool:
-        """Whether the block that begins at `start` has been written."""
+        """Whether the block has been written whose last entry is at `start`."""
         ...
 
     def note(self, attributes: Mapping[str, Any]) -> None:
@@ -98,15 +103,15 @@ def create(path: Path) -> Store:
     return store
 
 
-def reopen(path: Path) -> Store:
-    """A store that was begun earlier.
+def reopen(path: Path, mode: str = "r+") -> Store:
+    """A store that was begun earlier, to be gone on with.
 
     Raises:
         UserError: it cannot be opened.
     """
     kind = ZarrStore if is_zarr(str(path)) else NetcdfStore
     try:
-        return kind(path, "r+")
+        return kind(path, mode)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise UserError(
             f"{path} was begun but cannot be gone on with ({atomic.reason(error)}); delete it"
@@ -190,6 +195,9 @@ class ZarrStore:
             array.resize((stop, *array.shape[1:]))
         array[tuple(slice(a, a + n) for a, n in zip(start, values.shape, strict=False))] = values
 
+    def flush(self) -> None:
+        """Every file is whole as soon as it is there."""
+
     def get(self, name: str) -> np.ndarray:
         return np.asarray(self.group[name][...])
 
@@ -240,7 +248,7 @@ class NetcdfStore:
         self, name: str, dims: tuple[str, ...], values: np.ndarray, attributes: Mapping[str, Any]
     ) -> None:
         self._dimensions(dims, values.shape)
-        variable = self.file.createVariable(name, values.dtype, dims, fill_value=False)
+        variable = self.file.createVariable(name, values.dtype, dims)
         variable.setncatts(dict(attributes))
         if values.size:
             variable[...] = values
@@ -270,8 +278,13 @@ class NetcdfStore:
         at = tuple(slice(a, a + n) for a, n in zip(start, values.shape, strict=False))
         variable[at] = values
 
+    def flush(self) -> None:
+        self.file.sync()
+
     def get(self, name: str) -> np.ndarray:
-        return np.asarray(self.file.variables[name][...])
+        """Values of an axis, up to the last that was written."""
+        values = np.asarray(self.file.variables[name][...])
+        return values[values > _UNWRITTEN] if values.dtype == np.int64 else values
 
     def whole(self, name: str, start: tuple[int, ...]) -> bool:
         block = self.file.variables[name][start]
@@ -290,8 +303,3 @@ class NetcdfStore:
 
     def close(self) -> None:
         self.file.close()
-
-
-def blocks(size: int, block: int) -> int:
-    """How many blocks make up an axis."""
-    return ceil(size / block)
