@@ -8,13 +8,7 @@ the mean square error: the remainder r, which the truncation T does not hold, is
 rest on a grid where the analysis A is exact. The mean square is least at √P_f = C √P_t, a blurred
 field, wherever coherence is lost; AMSE is least at P_f = P_t for every coherence.
 
-Computed without a difference of large numbers from the coefficients ε of e and α of t: from
-P_e = Σ|ε|², X = Σ Re ε conj α and P_t = Σ|α|² by degree,
-
-    P_f = P_t + 2X + P_e,     d = √P_f - √P_t = (2X + P_e) / (√P_f + √P_t)
-    2 √(P_f P_t) (1 - C) = P_e - d²
-    AMSE = P_e + (P_e - d²) (max(P_f, P_t) / √(P_f P_t) - 1)
-
+AMSE_l comes from the coefficients of e and t without a difference of large numbers (`losses.amse`),
 and ⟨r²⟩ = ⟨e²⟩ - Σ_l P_l(e) / 4π by orthogonality, which saves a synthesis. The mean, l = 0, counts
 as a squared difference: it has a sign rather than a coherence.
 
@@ -22,8 +16,6 @@ Source: C. Subich et al., arXiv:2501.19374, equations 4-6; γ_l and β_c from Fa
 arXiv:2509.17601, equations 8 and 9 as others give them.
 """
 
-from collections.abc import Callable
-from math import pi
 from typing import Any, final
 
 import torch
@@ -32,12 +24,10 @@ from torch import Tensor, nn
 
 from sciml.calculus.sphere import Harmonics
 from sciml.contracts import UserError
+from sciml.globe.losses import amse
 from sciml.globe.losses.degrees import DegreeWeight, Steep
 from sciml.globe.losses.measure import Mean, Measure, held
 from sciml.globe.losses.precision import in_full
-
-#: Of two powers; their maximum gives AMSE, their geometric mean the mean square.
-MeanOfTwo = Callable[[Tensor, Tensor], Tensor]
 
 
 @final
@@ -62,7 +52,7 @@ class MSH(nn.Module):
         gamma: DegreeWeight | None = None,
         harmonics: Any = None,
         floor: float = 1e-10,
-        mean: MeanOfTwo = torch.maximum,
+        mean: amse.MeanOfTwo = torch.maximum,
     ) -> None:
         super().__init__()
         if floor <= 0:
@@ -71,9 +61,9 @@ class MSH(nn.Module):
         self.mean, self.floor, self.mean_of_two = Mean(measure), floor, mean
         l = torch.arange(self.harmonics.truncation + 1.0, dtype=torch.float64)
         weights = torch.ones_like(l) if gamma is None else gamma(l, measure)
-        twice = torch.full((len(l), 2), 2.0).index_fill_(0, torch.tensor(0), 1.0)  # m and -m
+        twice = torch.full((len(l), 1), 2.0).index_fill_(0, torch.tensor(0), 1.0)  # m and -m
         self.register_buffer("area", held(measure.area.flatten()), persistent=False)
-        self.register_buffer("twice", held(twice.flatten()), persistent=False)
+        self.register_buffer("twice", held(twice), persistent=False)
         self.register_buffer("inverse", held(measure.scale.reciprocal()))
         self.register_buffer("offset", held(measure.mean))
         self.register_buffer("gamma", held(torch.atleast_2d(weights)))
@@ -91,18 +81,13 @@ class MSH(nn.Module):
         """ℓ_c / β_c of every sample, lead time and channel."""
         offset = self.offset.view(-1, *[1] * (target.ndim - 3))
         error = prediction - target
-        epsilon = self.harmonics.analysis(error).flatten(-2)
-        alpha = self.harmonics.analysis(target - offset).flatten(-2)
-        unit = self.inverse.square()
-        of_error, shared, truth = (
-            (both @ self.twice) * unit[:, None]
-            for both in (epsilon.square(), epsilon * alpha, alpha.square())
-        )
-        extra = excess(of_error, shared, truth, self.floor, self.mean_of_two)
-        last = self.gamma[:, -1]
-        spectral = (self.gamma - last[:, None]) * of_error + self.gamma * extra
-        whole = (error.flatten(3).square() @ self.area) * unit
-        return last * whole + spectral.sum(-1) / (4 * pi)
+        epsilon = self.harmonics.analysis(error)
+        alpha = self.harmonics.analysis(target - offset)
+        weights = (self.area, self.twice, self.inverse.square(), self.gamma)
+        given = (error.flatten(3), epsilon, alpha, weights, self.floor)
+        if self.mean_of_two is torch.maximum:
+            return amse.ByHand.apply(*given)
+        return amse.recorded(*given, self.mean_of_two)
 
     @torch.no_grad()
     def calibrate(
@@ -116,31 +101,6 @@ class MSH(nn.Module):
                 f"got losses {found.tolist()}"
             )
         self.beta.copy_(1 / found)
-
-
-def excess(
-    of_error: Float[Tensor, "*b l"],
-    shared: Float[Tensor, "*b l"],
-    truth: Float[Tensor, "*b l"],
-    floor: float,
-    mean: MeanOfTwo = torch.maximum,
-) -> Float[Tensor, "*b l"]:
-    """AMSE_l - P_l(e), zero for l = 0: what lost coherence costs where amplitudes differ.
-
-    Args:
-        of_error: P_l of e = f - t.
-        shared: X_l of e and t.
-        truth: P_l of t.
-        floor: added to the powers of f and t.
-        mean: of P_f and P_t.
-    """
-    difference = 2 * shared + of_error  # P_f - P_t
-    power_f, power_t = (truth + difference).clamp_min(0) + floor, truth + floor
-    root_f, root_t = power_f.sqrt(), power_t.sqrt()
-    amplitude = difference / (root_f + root_t)
-    incoherent = (of_error - amplitude.square()).clamp_min(0)  # rounding: C <= 1
-    found = incoherent * (mean(power_f, power_t) / (root_f * root_t) - 1)
-    return torch.cat([torch.zeros_like(found[..., :1]), found[..., 1:]], dim=-1)
 
 
 def fastnet(measure: Measure, truncation: int | None = None) -> MSH:

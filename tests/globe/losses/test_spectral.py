@@ -107,6 +107,22 @@ def test_gradient_by_finite_differences() -> None:
             assert torch.autograd.gradcheck(lambda f, loss=loss: loss(f, truth), (forecast,))
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0])
+def test_slopes_by_hand_are_those_of_the_definition(size: float) -> None:
+    """The second loss is recorded by autograd: it does not know its mean of two for the maximum."""
+    grid = gauss(12)
+    truth = noise(2, 2, 3, *grid.shape, seed=11)
+    forecast = (truth + size * noise(2, 2, 3, *grid.shape, seed=12)).requires_grad_()
+    with double():
+        measure = Measure(grid, [1.0, 5.0, 0.1], gradient=[2.0, 9.0, 0.3])
+        recorded = partial(MSH, mean=lambda p, q: torch.maximum(p, q))
+        for settings in ({}, {"gamma": combined, "truncation": 7}, {"gamma": Steep(floor=0.0)}):
+            losses = [make(measure, **settings)(forecast, truth) for make in (MSH, recorded)]
+            slopes = [torch.autograd.grad(loss, forecast)[0] for loss in losses]
+            assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-10)
+            assert torch.allclose(*slopes, rtol=1e-7, atol=1e-10 * float(slopes[0].abs().max()))
+
+
 def test_weights_l_l_plus_1_are_the_loss_of_the_horizontal_gradient() -> None:
     grid, radius = gauss(16), 10
     with double():
@@ -244,7 +260,7 @@ def test_what_cannot_be_done_is_refused() -> None:
     with pytest.raises(UserError, match=r"give gradient="):
         Gradient(measure)
     uneven = LatLon(np.array([-60.0, -10, 5, 70]), np.arange(8) * 45.0)
-    with pytest.raises(UserError, match="truncation"):
+    with pytest.raises(UserError, match="harmonics: expected"):
         MSH(Measure(uneven, [1.0]))
 
 
