@@ -1,0 +1,1 @@
+"""Atmospheres that the package simulates itself, and the archives it writes of them."""

@@ -1,0 +1,74 @@
+"""Random mid-latitude jets, and the climate that keeps such jets alive.
+
+    u(φ) = Σ_± U_± exp(-((φ ∓ φ_±)/w_±)²)        ζ = ζ(u) + ζ',  ζ' in l = 4…20,  Φ by balance
+
+One jet on each side of the equator, of random speed, latitude and width, and vorticity noise whose
+variance is the same for every degree. The zonal wind of the poles' cells is smooth because the jets
+have died out there. Heating relaxes the layer towards the geopotential that balances the mean jets
+on both sides.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml.weather.simulate.shallow_water import ShallowWater
+
+
+@final
+@dataclass(frozen=True)
+class Jets:
+    """Ranges of the random draws, uniform unless said otherwise.
+
+    Args:
+        speed: U, m s⁻¹.
+        latitude: φ_±, degrees from the equator.
+        width: w, degrees.
+        noise: standard deviation of ζ', s⁻¹, normal.
+        degrees: first and last l of ζ'.
+    """
+
+    speed: tuple[float, float] = (40.0, 75.0)
+    latitude: tuple[float, float] = (35.0, 50.0)
+    width: tuple[float, float] = (7.0, 13.0)
+    noise: float = 1.5e-5
+    degrees: tuple[int, int] = (4, 20)
+
+
+def random_jets(
+    layer: ShallowWater, generator: torch.Generator, members: int, jets: Jets = Jets()
+) -> Tensor:
+    """States `[members, 3, l, m, 2]` of random jets in balance with their geopotential."""
+    draws = torch.rand(members, 3, 2, generator=generator, dtype=torch.float64).numpy()
+    ranges = np.array([jets.speed, jets.latitude, jets.width])[:, None]  # [3, 1, 2]
+    speed, latitude, width = np.moveaxis(ranges[..., 0] + np.ptp(ranges, -1) * draws, 1, 0)
+    u = zonal_wind(layer.grid.lat, speed, latitude, width)  # [members, lat]
+    field = torch.as_tensor(u, dtype=layer.f.dtype, device=layer.f.device)
+    field = field[..., None].expand(-1, -1, len(layer.grid.lon))
+    zeta, _ = layer.harmonics.vorticity_divergence(field, torch.zeros_like(field))
+    return layer.balanced(zeta + noise(layer, generator, members, jets))
+
+
+def zonal_wind(
+    lat: np.ndarray, speed: np.ndarray, latitude: np.ndarray, width: np.ndarray
+) -> np.ndarray:
+    """u(φ) `[b, lat]` of jets `[b, 2]`: the first in the south, the second in the north."""
+    offset = lat - np.array([-1.0, 1.0])[:, None] * latitude[..., None]
+    return (speed[..., None] * np.exp(-((offset / width[..., None]) ** 2))).sum(-2)
+
+
+def noise(layer: ShallowWater, generator: torch.Generator, members: int, jets: Jets) -> Tensor:
+    """ζ' `[members, l, m, 2]` with equal variance in each degree."""
+    size = layer.harmonics.truncation + 1
+    l, m = np.ogrid[:size, :size]
+    first, last = jets.degrees
+    inside = (l >= first) & (l <= last) & (m <= l)
+    modes = np.where(m == 0, 1.0, np.sqrt(0.5)) / np.sqrt(2 * l + 1)  # Σ_m |α|² = 1 for each l
+    scale = jets.noise * np.sqrt(4 * np.pi / (last - first + 1)) * modes * inside
+    parts = torch.randn(members, size, size, 2, generator=generator, dtype=torch.float64)
+    parts[:, :, 0, 1] = 0
+    drawn = parts * torch.as_tensor(scale)[..., None]
+    return drawn.to(dtype=layer.f.dtype, device=layer.f.device)

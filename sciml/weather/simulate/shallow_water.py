@@ -1,0 +1,162 @@
+"""A shallow-water atmosphere: the equations, their dissipation, and the way back to a climate.
+
+    ∂x/∂t = [equations] - D x - κ (ζ, δ, 0) - (Φ - Φ_eq)/τ
+
+D is a hyperdiffusion of ζ, δ and Φ, D_l = (1/τ_T) (l(l+1)/(T(T+1)))ⁿ, implicit like the gravity
+waves. κ is a drag, Φ_eq the geopotential towards which heating relaxes the layer; both are off
+unless a climate is asked for.
+
+Source: J. J. Hack, R. Jakob, NCAR Tech. Note TN-343 (1992) (the spectral form); L. M. Polvani,
+R. K. Scott, S. J. Thomas, Mon. Wea. Rev. 132 (2004) 2539-2550 (hyperdiffusion by e-folding time).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sciml.calculus.sphere import Harmonics, LatLon
+from sciml.contracts import UserError
+from sciml.physics import earth
+from sciml.physics import shallow_water as equations
+from sciml.physics.earth import DAY
+from sciml.weather.simulate import time_steps
+from sciml.weather.simulate.time_steps import Past
+
+
+@final
+@dataclass(frozen=True)
+class Dissipation:
+    """Hyperdiffusion -(-1)ⁿ ν ∇²ⁿ.
+
+    Args:
+        time: e-folding time of the shortest waves (l = T), seconds; inf switches it off.
+        order: n.
+    """
+
+    time: float = 6 * 3600.0
+    order: int = 4
+
+
+@final
+@dataclass(frozen=True)
+class Climate:
+    """Heating and drag.
+
+    Args:
+        equilibrium: Φ_eq `[b or 1, l, m, 2]`, m² s⁻²; its mean has to be the state's.
+        relaxation: τ, seconds.
+        drag: 1/κ, seconds.
+    """
+
+    equilibrium: Tensor
+    relaxation: float = 10 * DAY
+    drag: float = 20 * DAY
+
+
+@final
+class ShallowWater:
+    """A layer of fluid on the sphere, for `time_steps.step`.
+
+    Args:
+        grid: Gaussian, so that products of resolved fields are exact.
+        truncation: T; the largest for which products of three fields' degrees alias nowhere,
+            (2 n_lat - 1) / 3, where None.
+        mean: Φ̄, m² s⁻².
+        dissipation: hyperdiffusion.
+        climate: heating and drag, or none.
+        dtype: of all tables and states.
+        device: of the tables.
+
+    Raises:
+        UserError: a truncation whose products the grid does not resolve.
+    """
+
+    def __init__(
+        self,
+        grid: LatLon,
+        truncation: int | None = None,
+        mean: float = 5600 * earth.GRAVITY,
+        dissipation: Dissipation = Dissipation(),
+        climate: Climate | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> None:
+        unaliased = (2 * grid.exact_degree + 1) // 3
+        truncation = unaliased if truncation is None else truncation
+        if not 0 < truncation <= unaliased:
+            raise UserError(
+                f"shallow water: expected a truncation of 1 to {unaliased}, whose products a "
+                f"{grid.kind} grid of {grid.shape[0]} × {grid.shape[1]} resolves, got {truncation}"
+            )
+        self.grid, self.mean, self.climate = grid, mean, climate
+        with tables_in(dtype):
+            self.harmonics = Harmonics(grid, truncation, earth.RADIUS).to(device)
+        self.f = torch.as_tensor(earth.coriolis(grid.lat)[:, None], dtype=dtype, device=device)
+        l = np.arange(truncation + 1.0)
+        share = l * (l + 1) / (truncation * (truncation + 1))
+        damping = share**dissipation.order / dissipation.time
+        column = {"dtype": dtype, "device": device}
+        self._damping = torch.as_tensor(damping, **column)[:, None, None]
+        self._squared = torch.as_tensor(l * (l + 1) / earth.RADIUS**2, **column)[:, None, None]
+
+    def nonlinear(self, x: Float[Tensor, "b 3 l m 2"]) -> Float[Tensor, "b 3 l m 2"]:
+        """Advection, rotation, heating and drag."""
+        N = equations.nonlinear(x, self.harmonics, self.f, self.mean)
+        if self.climate is None:
+            return N
+        N[:, :2] -= x[:, :2] / self.climate.drag
+        N[:, 2] -= (x[:, 2] - self.climate.equilibrium) / self.climate.relaxation
+        return N
+
+    def linear(self, x: Float[Tensor, "b 3 l m 2"]) -> Float[Tensor, "b 3 l m 2"]:
+        """Gravity waves and hyperdiffusion; the latter does not touch the mean."""
+        return equations.gravity_waves(x, self.harmonics, self.mean) - self._damping * x
+
+    def solve(self, r: Float[Tensor, "b 3 l m 2"], b: float) -> Float[Tensor, "b 3 l m 2"]:
+        """(1 - b L)⁻¹ r: with d = 1 + b D and k² = l(l+1)/a², two equations for each l, m.
+
+        d δ - b k² Φ = r_δ,     d Φ + b Φ̄ δ = r_Φ
+        """
+        d, k2 = 1 + b * self._damping, self._squared
+        zeta, delta, Phi = r.unbind(1)
+        delta = (d * delta + b * k2 * Phi) / (d * d + b * b * self.mean * k2)
+        return torch.stack([zeta / d, delta, (Phi - b * self.mean * delta) / d], 1)
+
+    def start(
+        self, zeta: Float[Tensor, "b l m 2"], Phi: Float[Tensor, "b l m 2"]
+    ) -> Float[Tensor, "b 3 l m 2"]:
+        """The state of ζ and Φ without divergence."""
+        return torch.stack([zeta, torch.zeros_like(zeta), Phi], 1)
+
+    def balanced(self, zeta: Float[Tensor, "b l m 2"], mean: float | None = None) -> Tensor:
+        """The state of ζ with the geopotential that balances it, of mean Φ̄ unless given."""
+        mean = self.mean if mean is None else mean
+        Phi = equations.balanced_geopotential(zeta, self.harmonics, self.f, mean)
+        return self.start(zeta, Phi)
+
+    def fields(self, x: Float[Tensor, "b 3 l m 2"]) -> Float[Tensor, "b 3 lat lon"]:
+        """Φ, u, v on the grid, m² s⁻² and m s⁻¹."""
+        Phi = self.harmonics.synthesis(x[:, equations.GEOPOTENTIAL])
+        u, v = self.harmonics.wind(x[:, equations.VORTICITY], x[:, equations.DIVERGENCE])
+        return torch.stack([Phi, u, v], 1)
+
+    def run(self, x: Tensor, seconds: float, dt: float) -> Tensor:
+        """The state `seconds` later, from a start without a past."""
+        return time_steps.run(self, Past(x), dt, round(seconds / dt)).x
+
+
+@contextmanager
+def tables_in(dtype: torch.dtype) -> Iterator[None]:
+    """Modules that are made inside hold their float64 tables in `dtype`."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
