@@ -25,18 +25,23 @@ class InputNoise(nn.Module):
         harmonics: transform whose truncation the noise is projected on, as the model's states are.
 
     Raises:
-        UserError: an amplitude that is negative.
+        UserError: an amplitude that is negative, a method in place of the transform.
     """
 
     def __init__(
         self,
         scale: Any,
         amplitude: float = 0.1,
-        harmonics: nn.Module | None = None,
+        harmonics: Any = None,
     ) -> None:
         super().__init__()
         if amplitude < 0:
             raise UserError(f"noise: expected amplitude >= 0, got {amplitude}")
+        if harmonics is not None and not hasattr(harmonics, "project"):
+            raise UserError(
+                f"noise: expected a transform that projects, got {harmonics!r:.60}; give the "
+                "Harmonics itself, so that it moves and is cast with the objective"
+            )
         self.amplitude, self.harmonics = amplitude, harmonics
         held = torch.as_tensor(scale).to(torch.get_default_dtype())
         self.register_buffer("scale", held, persistent=False)

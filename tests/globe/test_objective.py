@@ -12,15 +12,16 @@ from sciml.globe.losses import MSE, MSH, FairCRPS, Gradient, Measure
 from sciml.globe.noise import InputNoise
 from sciml.globe.objective import EnsembleLoss, ForecastLoss
 from sciml.globe.rollout import rollout
+from sciml.globe.windows import Window
 from sciml.training.phases import hand_over
 from sciml.training.step import Step
-from tests.globe.windows import Columns, Persistence, Window, noise
+from tests.globe.windows import Columns, Persistence, noise, window_of
 
 GRID = gauss(8)
 
 
 def window(steps: int = 3, samples: int = 2) -> Window:
-    return Window(noise(samples, steps + 1, 2, *GRID.shape, dtype=torch.float32))
+    return window_of(noise(samples, steps + 1, 2, *GRID.shape, dtype=torch.float32))
 
 
 def terms() -> dict[str, torch.nn.Module]:
@@ -129,7 +130,7 @@ def crps(**settings) -> EnsembleLoss:
 
 def test_an_ensemble_around_the_truth_scores_as_its_noise() -> None:
     """N(0, 1) against 0: 2φ(0) - 1/√π = 0.2337."""
-    still = Window(torch.zeros(40, 2, 2, *GRID.shape))
+    still = window_of(torch.zeros(40, 2, 2, *GRID.shape))
     torch.manual_seed(0)
     assert float(crps()(Persistence(), still)["crps"]) == pytest.approx(0.2337, abs=0.005)
 
@@ -155,7 +156,7 @@ def test_members_of_an_ensemble_are_of_one_sample() -> None:
         seen.append((state.mean((1, 2, 3)) - forcing.mean((1, 2, 3))).abs().max())
         return state
 
-    assert float(crps()(model, Window(state, forcing))["crps"]) < 0.5
+    assert float(crps()(model, window_of(state, forcing))["crps"]) < 0.5
     assert float(seen[0]) < 1
 
 

@@ -13,15 +13,16 @@ from sciml.calculus.sphere import Harmonics, gauss
 from sciml.contracts import UserError
 from sciml.globe.noise import InputNoise
 from sciml.globe.rollout import rollout, trajectory
+from sciml.globe.windows import Window
 from sciml.training.step import Step
-from tests.globe.windows import Columns, Window, double, noise
+from tests.globe.windows import Columns, double, noise, window_of
 
 SHAPE = (4, 6)
 
 
 def window(steps: int, channels: int = 2, forcings: int = 1) -> Window:
     forcing = noise(3, steps + 1, forcings, *SHAPE, seed=1) if forcings else None
-    return Window(noise(3, steps + 1, channels, *SHAPE), forcing)
+    return window_of(noise(3, steps + 1, channels, *SHAPE), forcing)
 
 
 @pytest.mark.parametrize("steps", [1, 4])
@@ -91,7 +92,7 @@ class Deep(nn.Module):
 
 def peak(model: nn.Module, steps: int, checkpoint: bool) -> int:
     """Most bytes held from the forecast to the end of its backward pass, without the window."""
-    given = Window(noise(1, steps + 1, 2, 32, 32, dtype=torch.float32))
+    given = window_of(noise(1, steps + 1, 2, 32, 32, dtype=torch.float32))
     with Held() as held:
         forecast = rollout(model, given, steps, checkpoint)
         (forecast - given.state[:, 1:]).square().mean().backward()
@@ -120,7 +121,7 @@ def saved() -> Iterator[list[int]]:
 
 
 def test_the_graph_saves_the_activations_of_one_step() -> None:
-    model, given = Deep(), Window(noise(1, 8, 2, 32, 32, dtype=torch.float32))
+    model, given = Deep(), window_of(noise(1, 8, 2, 32, 32, dtype=torch.float32))
     found = {}
     for steps in (1, 7):
         with saved() as sizes:
@@ -177,11 +178,13 @@ def test_noise_has_the_size_that_was_asked_for() -> None:
     assert 0.01 < float(kept.std()) < 0.05  # 16 waves of 128 cells: 0.1 · √(16/128) = 0.035
     with pytest.raises(UserError, match="amplitude >= 0"):
         InputNoise([1.0], amplitude=-1.0)
+    with pytest.raises(UserError, match="give the Harmonics itself"):
+        InputNoise([1.0], harmonics=smooth.project)
 
 
 def test_random_layers_draw_the_same_when_activations_are_made_again() -> None:
     model = Forced(nn.Sequential(nn.Conv2d(2, 2, 1), nn.Dropout(0.5)))
-    given = Window(window(4, forcings=0).state.float())
+    given = window_of(window(4, forcings=0).state.float())
     gradients = []
     for checkpoint in (False, True):
         torch.manual_seed(0)

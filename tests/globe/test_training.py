@@ -13,19 +13,13 @@ from sciml.globe.losses import MSE, MSH, FairCRPS, Measure
 from sciml.globe.metrics import Errors, ForecastMetric
 from sciml.globe.noise import InputNoise
 from sciml.globe.objective import EnsembleLoss, ForecastLoss
+from sciml.globe.windows import Window
 from sciml.training.run import Settings, measure, train
-from tests.globe.windows import Columns, Window, noise
+from tests.globe.windows import Columns, noise, window_of
 
 GRID = gauss(6)
 ADAM = partial(torch.optim.Adam, lr=2e-2)
 SETTINGS = Settings(save_every=5, validate_every=20, log_every=20)
-
-
-class Moving(Window):
-    """A window that training moves."""
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> Window:
-        return Moving(self.state.to(device, dtype), time=self.time)
 
 
 class Worlds:
@@ -39,12 +33,12 @@ class Worlds:
     def configure(self, rollout: int = 1) -> None:
         self.steps = rollout
 
-    def window(self, number: int, steps: int) -> Moving:
+    def window(self, number: int, steps: int) -> Window:
         states = [noise(4, 2, *GRID.shape, seed=number, dtype=torch.float32)]
         with torch.no_grad():
             for _ in range(steps):
                 states.append(self.teacher(states[-1]))
-        return Moving(torch.stack(states, dim=1))
+        return window_of(torch.stack(states, dim=1))
 
     def train_dataloader(self, start: int, rank: int, ranks: int):
         while True:

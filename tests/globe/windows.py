@@ -2,27 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from sciml.calculus.sphere import Harmonics
+from sciml.globe.windows import Window
 
 
-@dataclass(frozen=True)
-class Window:
-    """What a rollout reads of `globe.data.Window`."""
-
-    state: Tensor
-    forcing: Tensor | None = None
-    time: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        if self.time is None:
-            samples, states = self.state.shape[:2]
-            hours = 6 * torch.arange(states) + 1000 * torch.arange(samples)[:, None]
-            object.__setattr__(self, "time", 3600 * hours)
+def window_of(state: Tensor, forcing: Tensor | None = None, time: Tensor | None = None) -> Window:
+    """A window of six-hourly states; samples are 1000 hours apart where no time is given."""
+    if time is None:
+        samples, states = state.shape[:2]
+        time = 3600 * (6 * torch.arange(states) + 1000 * torch.arange(samples)[:, None])
+    return Window(state, forcing, time)
 
 
 @contextmanager

@@ -85,9 +85,8 @@ class SpectralDerivative(nn.Module):
         super().__init__()
         self.harmonics = Harmonics(grid, truncation)
 
-    def forward(
-        self, x: Float[Tensor, "*b lat lon"]
-    ) -> tuple[Float[Tensor, "*b lat lon"], Float[Tensor, "*b lat lon"]]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(eastward, northward) of fields `[..., *grid]`."""
         return self.harmonics.gradient(self.harmonics.analysis(x))
 
 

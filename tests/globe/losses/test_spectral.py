@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sciml.calculus.sphere import Harmonics, LatLon, equiangular, gauss
+from sciml.calculus.sphere import Harmonics, LatLon, ReducedGaussian, equiangular, gauss
 from sciml.calculus.sphere.spectrum import cross, power
 from sciml.contracts import UserError
 from sciml.globe.losses import MSE, MSH, Gradient, Measure, Steep, combined, deviation, fastnet
@@ -19,6 +19,7 @@ GRIDS = {
     "gauss, truncated": (gauss(16), 9),
     "equiangular with poles": (equiangular(17), None),
     "equiangular off the poles": (equiangular(16, poles=False), 6),
+    "octahedral": (ReducedGaussian(8), None),
 }
 
 
@@ -59,7 +60,7 @@ def test_it_is_the_sum_of_its_definition(name) -> None:
     error = forecast - truth
     remainder = error - harmonics.project(error)
     area = torch.from_numpy(grid.area)
-    expected = by_degree.sum(-1) / (4 * pi) + (remainder**2 * area).sum((-2, -1))
+    expected = by_degree.sum(-1) / (4 * pi) + (remainder**2 * area).flatten(3).sum(-1)
     assert float(found) == pytest.approx(float(expected.mean()), rel=1e-8)
 
 
@@ -123,16 +124,17 @@ def test_slopes_by_hand_are_those_of_the_definition(size: float) -> None:
             assert torch.allclose(*slopes, rtol=1e-7, atol=1e-10 * float(slopes[0].abs().max()))
 
 
-def test_weights_l_l_plus_1_are_the_loss_of_the_horizontal_gradient() -> None:
-    grid, radius = gauss(16), 10
+@pytest.mark.parametrize("grid", [gauss(16), ReducedGaussian(16)], ids=["gauss", "octahedral"])
+def test_weights_l_l_plus_1_are_the_loss_of_the_horizontal_gradient(grid) -> None:
+    degree = 10
     with double():
-        smooth = Harmonics(grid, radius)
+        smooth = Harmonics(grid, degree)
         forecast, truth = (smooth.project(x) for x in fields(grid, channels=2))
         sigma = deviation(grid, forecast.flatten(0, 1))
         measure = Measure(grid, [1.0, 3.0], gradient=sigma)
-        found = MSH(measure, radius, gamma=of_gradient, mean=geometric)(forecast, truth)
+        found = MSH(measure, degree, gamma=of_gradient, mean=geometric)(forecast, truth)
         pointwise = Gradient(measure)(forecast, truth)  # east + north, hence twice the mean of both
-        both = MSH(measure, radius, gamma=combined, mean=geometric)(forecast, truth)
+        both = MSH(measure, degree, gamma=combined, mean=geometric)(forecast, truth)
         plain = MSE(measure)(forecast, truth)
     assert float(2 * found) == pytest.approx(float(pointwise), rel=1e-6)
     assert float(both) == pytest.approx(float(plain + found) / 2, rel=1e-6)

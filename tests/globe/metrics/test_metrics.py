@@ -12,15 +12,16 @@ from sciml.contracts import UserError
 from sciml.globe.metrics import EnsembleMetric, Errors, ForecastMetric, Spectra, Winds
 from sciml.globe.metrics.spectra import effective_degree, mean_power
 from sciml.globe.noise import InputNoise
+from sciml.globe.windows import Window
 from sciml.training.means import Means
-from tests.globe.windows import Columns, Persistence, Window, double, noise
+from tests.globe.windows import Columns, Persistence, double, noise, window_of
 
 GRID = gauss(16)
 NAMES = ("z500", "u500", "v500")
 
 
 def window(samples: int = 6, steps: int = 4) -> Window:
-    return Window(noise(samples, steps + 1, 3, *GRID.shape, dtype=torch.float32))
+    return window_of(noise(samples, steps + 1, 3, *GRID.shape, dtype=torch.float32))
 
 
 def metric(**settings) -> ForecastMetric:
@@ -53,7 +54,7 @@ def test_names_are_flat() -> None:
 def test_how_samples_are_batched_changes_nothing() -> None:
     given = window(7)
     whole = scored(metric(), Columns(3), given)
-    parts = [Window(part) for part in given.state.split((1, 4, 2))]
+    parts = [window_of(part) for part in given.state.split((1, 4, 2))]
     assert scored(metric(), Columns(3), *parts) == pytest.approx(whole, rel=1e-5)
 
 
@@ -104,7 +105,7 @@ def test_winds_that_turn_and_quicken() -> None:
             u, v = cos(angle) * u - sin(angle) * v, sin(angle) * u + cos(angle) * v
             return torch.stack([z, 1.2 * u, 1.2 * v], dim=1)
 
-    still = Window(window().state[:, :1].expand(-1, 5, -1, -1, -1))
+    still = window_of(window().state[:, :1].expand(-1, 5, -1, -1, -1))
     found = scored(metric(), Turned(), still)
     speed = torch.hypot(still.state[:, 0, 1], still.state[:, 0, 2]).double()
     mean = (speed * torch.from_numpy(GRID.area)).sum((-2, -1)).mean().item()
@@ -125,13 +126,13 @@ def test_a_damped_scale_is_seen_at_its_degree() -> None:
 
     smooth = harmonics.project(window().state)[:, :1].expand(-1, 5, -1, -1, -1)
     spectra = ForecastMetric([Spectra(GRID, NAMES, mean=torch.ones(3))], [1])
-    found = scored(spectra, Damped(), Window(smooth))
+    found = scored(spectra, Damped(), window_of(smooth))
     assert found["power_ratio/u500/l9/6h"] == pytest.approx(0.64, rel=1e-4)
     assert found["power_ratio/u500/l12/6h"] == pytest.approx(1.69, rel=1e-4)
     assert found["power_ratio/u500/l8/6h"] == pytest.approx(1, rel=1e-4)
     assert found["effective_degree/u500/6h"] == 9
     assert found["effective_wavelength_km/u500/6h"] == pytest.approx(2 * pi * 6371 / 9)
-    plain = scored(spectra, Persistence(), Window(smooth))
+    plain = scored(spectra, Persistence(), window_of(smooth))
     assert "effective_degree/u500/6h" not in plain
 
 
@@ -156,7 +157,7 @@ def test_an_ensemble_that_tells_its_error() -> None:
     samples, members = 60, 5
     centre = torch.zeros(samples, 1, 1, *GRID.shape)
     truth = noise(samples, 1, 1, *GRID.shape, seed=3, dtype=torch.float32)
-    given = Window(torch.cat([centre, truth], dim=1))
+    given = window_of(torch.cat([centre, truth], dim=1))
     score = EnsembleMetric(GRID.area, ["t"], InputNoise([1.0], amplitude=1.0), members, [1])
     found = scored(score, Persistence(), given)
     assert found["crps/t/6h"] == pytest.approx(1 / pi**0.5, rel=0.01)
@@ -166,7 +167,7 @@ def test_an_ensemble_that_tells_its_error() -> None:
     assert found["rmse_over_persistence/t/6h"] == pytest.approx((1 + 1 / 5) ** 0.5, rel=0.01)
 
     parts = [
-        Window(given.state[a:b], time=given.time[a:b]) for a, b in ((0, 1), (1, 20), (20, None))
+        window_of(given.state[a:b], time=given.time[a:b]) for a, b in ((0, 1), (1, 20), (20, None))
     ]
     assert scored(score, Persistence(), *parts) == pytest.approx(found, rel=1e-5)
 
@@ -178,7 +179,7 @@ def test_nothing_of_a_metric_is_in_a_checkpoint() -> None:
 def test_double_precision_and_its_boundary_are_followed() -> None:
     """A float64 phase does not know the metric; a boundary that tells the truth leaves no error."""
     given = window()
-    given = Window(given.state.double())
+    given = window_of(given.state.double())
     score = metric(boundary=lambda given: lambda state, step: given.state[:, step])
     with double():
         found = scored(score, Columns(3), given)
