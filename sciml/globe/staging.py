@@ -6,7 +6,8 @@ Reading a sample through a file format costs a hundred times its copying from a 
 A staged array is a folder named after a hash of
 
     the fingerprint of every file (absolute path, size, time of change), the variables, levels and
-    conversions taken from it, the channels, the times, the grid and the version of this layout
+    conversions taken from it, the channels, which of them may lack values, the times, the grid and
+    the version of this layout
 
 so that whatever would change its numbers changes its name. One process writes it while others that
 want the same wait; it gets its name when it is whole.
@@ -29,6 +30,7 @@ from sciml import atomic
 from sciml.contracts import UserError
 from sciml.globe.archive import Archive
 from sciml.globe.archive import times as clock
+from sciml.globe.archive.archive import ANYWHERE
 from sciml.globe.archive.fingerprint import fingerprint
 from sciml.globe.channels import Channels
 
@@ -82,6 +84,11 @@ class Staged:
         """Stretches `[start, stop)` of times without a gap."""
         return clock.runs(self.times, self.step)
 
+    @property
+    def mask(self) -> np.ndarray:
+        """`[C, *grid]` where values are, at all times."""
+        return np.isfinite(self.fields[0])
+
     def beside(self, what: str, *key: Any) -> Path | None:
         """Where something that follows from the states and a key is kept; None in memory."""
         if self.folder is None:
@@ -118,6 +125,7 @@ def key(archive: Archive) -> str:
         "version": _VERSION,
         "parts": [[part.seen, [asdict(entry) for entry in part.located]] for part in archive.parts],
         "channels": archive.channels.to_dict(),
+        "missing": dict(archive.missing),
     }
     digest = hashlib.sha256(json.dumps(described).encode())
     for array in (archive.times, *archive.grid.cells):
@@ -172,10 +180,23 @@ def _write(archive: Archive, target: Path) -> None:
 
 
 def _fill(fields: np.ndarray, archive: Archive) -> None:
-    piece = max(1, PIECE // max(1, fields[0].nbytes))
-    for start in range(0, len(fields), piece):
-        fields[start : start + piece] = archive.read(slice(start, start + piece))
+    """Piece by piece; then masks at all times what a channel lacks at some."""
+    gappy = [n for n, c in enumerate(archive.channels) if archive.missing.get(c.name) == ANYWHERE]
+    present = np.ones((len(gappy), *archive.grid.shape), bool)
+    size = max(1, PIECE // max(1, fields[0].nbytes))
+    for start in range(0, len(fields), size):
+        piece = archive.read(slice(start, start + size))
+        present &= np.isfinite(piece[:, gappy]).all(0)
+        fields[start : start + size] = piece
     archive.check_unchanged()
+    for n, kept in zip(gappy, present, strict=True):
+        if not kept.any():
+            raise UserError(
+                f"channel {archive.channels.names[n]!r}: expected points that have values at all "
+                "times, got none; leave out times without data"
+            )
+        for start in range(0, len(fields), size):
+            fields[start : start + size, n][:, ~kept] = np.nan
 
 
 def _clean(root: Path) -> None:

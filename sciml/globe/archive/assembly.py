@@ -1,6 +1,7 @@
 """From files to an archive: everything that can be wrong with them is found here, at the door."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import xarray
 from sciml.contracts import UserError
 from sciml.globe.archive import credible, locate, opening
 from sciml.globe.archive import times as clock
-from sciml.globe.archive.archive import Archive
+from sciml.globe.archive.archive import ANYWHERE, FIXED, Archive
 from sciml.globe.archive.coordinates import Horizontal, horizontal
 from sciml.globe.archive.described import Described
 from sciml.globe.archive.fingerprint import fingerprint
@@ -18,6 +19,8 @@ from sciml.globe.channels import Channels
 
 #: Degrees by which grids of two files of one archive may differ.
 SAME_GRID = 1e-3
+#: The time of what does not change.
+_ANY = np.zeros(1, np.int64)
 
 
 def open_archive(
@@ -27,7 +30,7 @@ def open_archive(
     described: Described | Mapping[str, Any] | None = None,
     period: Sequence[str] | None = None,
     gaps: str = "refused",
-    missing: Collection[str] = (),
+    missing: Collection[str] | Mapping[str, str] = (),
 ) -> Archive:
     """Fields of NetCDF files or Zarr stores in canonical form, read when they are asked for.
 
@@ -41,7 +44,8 @@ def open_archive(
         described: what the files do not say of themselves.
         period: first and last date, both included; a year or month stands for all of it.
         gaps: "refused", or "allowed" in the time axis.
-        missing: channels that are NaN at points which are the same at all times, as on land.
+        missing: channels that have no values at some points: `[sst]` at the same ones at all times,
+            as on land; `{zos: anywhere}` at others too, which staging then masks at all times.
 
     Raises:
         UserError: a missing or renamed channel, levels or units that differ, times that are not
@@ -49,26 +53,45 @@ def open_archive(
     """
     wanted = channels if isinstance(channels, Channels) else Channels.named(channels)
     said = described if isinstance(described, Described) else Described(**(described or {}))
-    for name in missing:
-        wanted.index(name)
+    masked = _missing(missing, wanted)
     opened = [(name, _opened(name, said)) for name in opening.paths(path)]
-    held = [str(v) for _, data in opened for v in data.data_vars]
     located = [locate.locate(data, wanted, said, name) for name, data in opened]
-    locate.require(located, wanted, held)
+    locate.require(located, wanted, [data for _, data in opened])
     pairs = zip(opened, located, strict=True)
     parts = [_part(name, data, entries, said) for (name, data), entries in pairs if entries]
     used = sorted(parts, key=lambda part: (part.times[:1].tolist(), part.path))
     grid = _one_grid(used)
     times = _times(used, wanted)
+    clock.require_ascending(times, str(path))
     step = clock.spacing(times)
     times = clock.within(times, period)
-    clock.check(times, step, gaps, str(path))
-    for part in used:
+    clock.require_even(times, step, gaps, str(path))
+    _check_ranges(used, wanted, said)
+    return Archive(wanted, times, step, grid, tuple(used), masked)
+
+
+def _missing(missing: Collection[str] | Mapping[str, str], channels: Channels) -> dict[str, str]:
+    given = dict(missing) if isinstance(missing, Mapping) else dict.fromkeys(missing, FIXED)
+    for name, where in given.items():
+        channels.index(name)
+        if where not in (FIXED, ANYWHERE):
+            raise UserError(f"missing: {name}: expected '{FIXED}' or '{ANYWHERE}', got {where!r}")
+    return given
+
+
+def _check_ranges(parts: list[Part], channels: Channels, described: Described) -> None:
+    """One field of every variable, wherever its units are declared differently."""
+    seen = set()
+    for part in parts:
         for entry in part.located:
-            values = part.values(entry)
-            for at, number in enumerate(entry.channels):
-                credible.check(wanted[number], values[0, at], said, part.path)
-    return Archive(wanted, times, step, grid, tuple(used), frozenset(missing))
+            declared = str(part.data[entry.name].attrs.get("units"))
+            if (key := (entry.name, entry.factor, declared)) in seen:
+                continue
+            seen.add(key)
+            at = int(np.argmin([channels[n].level or 0 for n in entry.channels]))
+            one = replace(entry, channels=(entry.channels[at],), levels=(entry.levels[at],))
+            channel, scale = channels[one.channels[0]], (one.factor, one.offset)
+            credible.check(channel, part.values(one), described, part.path, scale)
 
 
 def _opened(path: str, described: Described) -> xarray.Dataset:
@@ -96,30 +119,24 @@ def _part(
         raise UserError(f"{path}: expected one time axis, got {sorted(map(str, axes))}")
     with opening.reading(path):
         times = clock.decoded(data, str(axes.pop()), described.stamps, path)
+    return Part(path, data, times, _horizontal(data, located, path), located, fingerprint(path))
+
+
+def _horizontal(data: xarray.Dataset, located: tuple[Located, ...], path: str) -> Horizontal:
     grids = {entry.dims[2:] for entry in located}
     if len(grids) > 1:
         raise UserError(f"{path}: expected one grid, got axes {sorted(map(str, grids))}")
-    return Part(
-        path, data, times, _horizontal(data, *grids.pop(), path), located, fingerprint(path)
-    )
-
-
-def _horizontal(data: xarray.Dataset, lat: str, lon: str, path: str) -> Horizontal:
-    for dim in (lat, lon):
-        if dim not in data.variables:
-            raise UserError(f"{path}: expected values of the axis {dim!r}, got none")
     with opening.reading(path):
-        values = [np.asarray(data[dim].values, dtype=np.float64) for dim in (lat, lon)]
-    return horizontal(values[0], values[1], path)
+        return horizontal(data, tuple(map(str, grids.pop())), path)
 
 
 def _one_grid(parts: list[Part]) -> Any:
     first = parts[0].horizontal.grid
     for part in parts[1:]:
         grid = part.horizontal.grid
+        pairs = zip(grid.cells, first.cells, strict=True)
         close = grid.shape == first.shape and all(
-            np.allclose(getattr(grid, axis), getattr(first, axis), atol=SAME_GRID)
-            for axis in ("lat", "lon")
+            np.allclose(mine, theirs, atol=SAME_GRID) for mine, theirs in pairs
         )
         if not close:
             raise UserError(
@@ -163,17 +180,16 @@ def open_static(
     wanted = channels if isinstance(channels, Channels) else Channels.named(channels)
     said = described if isinstance(described, Described) else Described(**(described or {}))
     opened = [(name, _opened(name, said)) for name in opening.paths(path)]
-    parts = []
-    for name, data in opened:
-        located = locate.locate(data, wanted, said, name)
-        for entry in located:
-            h = _horizontal(data, entry.dims[2], entry.dims[3], name)
-            parts.append(Part(name, data, np.zeros(1, np.int64), h, (entry,), fingerprint(name)))
-    locate.require([p.located for p in parts], wanted, [str(v) for _, d in opened for v in d])
-    fields = np.empty((len(wanted), *_one_grid(parts).shape), np.float32)
+    located = [locate.locate(data, wanted, said, name) for name, data in opened]
+    locate.require(located, wanted, [data for _, data in opened])
+    parts = [
+        Part(name, data, _ANY, _horizontal(data, entries, name), entries, fingerprint(name))
+        for (name, data), entries in zip(opened, located, strict=True)
+        if entries
+    ]
+    fields = np.empty((1, len(wanted), *_one_grid(parts).shape), np.float32)
     for part in parts:
-        entry = part.located[0]
-        fields[list(entry.channels)] = part.values(entry)[0]
-    for number, channel in enumerate(wanted):
-        credible.check(channel, fields[number], said, str(path))
-    return fields
+        part.read(_ANY, fields)
+    for channel, field in zip(wanted, fields[0], strict=True):
+        credible.check(channel, field, said, str(path))
+    return fields[0]

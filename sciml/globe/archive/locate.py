@@ -1,6 +1,6 @@
 """Which variable of a file is which channel, at which of its levels, and in which units."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -8,14 +8,14 @@ import xarray
 
 from sciml.contracts import UserError
 from sciml.globe import variables
-from sciml.globe.archive.coordinates import NAMES, dimension
+from sciml.globe.archive.coordinates import NAMES, dimension, horizontal_dims
 from sciml.globe.archive.described import Described
 from sciml.globe.archive.part import Located
 from sciml.globe.archive.units import conversion
 from sciml.globe.channels import AXES, Channel, Channels, nearest, number
 
-#: Levels that differ by less are the same: files hold float32.
-SAME = 1e-4
+#: Levels that differ relatively by less are the same.
+SAME = 1e-3
 
 
 def locate(
@@ -26,80 +26,91 @@ def locate(
     Raises:
         UserError: a level that the file's axis lacks, units of another quantity, an extra axis.
     """
-    found = []
-    numbered = [(name_in(data, c, described), n, c) for n, c in enumerate(channels)]
-    present = sorted((entry for entry in numbered if entry[0] is not None), key=lambda e: str(e[0]))
+    found: list[Located] = []
+    named = [(name_in(data, channel, described), n) for n, channel in enumerate(channels)]
+    present = sorted((name, n) for name, n in named if name is not None)
     for name, group in groupby(present, key=lambda entry: entry[0]):
-        entries = [(n, channel) for _, n, channel in group]
-        found.extend(_located(data, str(name), entries, described, path))
+        numbers = [n for _, n in group]
+        found.extend(_located(data, name, numbers, channels, described, path))
     return tuple(found)
 
 
 def name_in(data: xarray.Dataset, channel: Channel, described: Described) -> str | None:
-    """The name under which a file has a channel's variable.
+    """The name under which a file has a channel.
 
-    What the user says comes first; then the channel's own name, where it has no vertical axis
-    there; then long and short names and aliases; last the CF standard name, where one variable
-    alone has it and is on levels like the channel or not.
+    What the user says comes first; then long name, short name and aliases; the channel's own name;
+    last the CF standard name, where one variable alone has it. It is on levels if the channel is.
     """
     said = described.of("names", channel.name, channel.variable)
     if said is not None:
         return str(said) if said in data.data_vars else None
-    fields = [str(name) for name in data.data_vars if dimension(data, str(name), "lat")]
-    fitting = [name for name in fields if _levelled(data, name) is (channel.level is not None)]
-    known = variables.find(channel.variable)
-    names = (channel.variable,) if known is None else known.names
-    for name in (*names, channel.name):
+    fields = [name for name in map(str, data.data_vars) if horizontal_dims(data, name)]
+    fitting = [name for name in fields if _fits(data, name, channel, described)]
+    for name in names_of(channel):
         if name in fitting:
             return name
-    described_levels = described.of("levels", channel.name, channel.variable) is not None
-    loose = [n for n in fields if n in names and (described_levels or _single(data, n) is not None)]
-    standard = [n for n in fitting if data[n].attrs.get("standard_name") == channel.standard_name]
-    if loose:
-        return loose[0]
-    if channel.name in fields and channel.level is not None:
+    if channel.name in fields:
         return channel.name
+    standard = [n for n in fitting if data[n].attrs.get("standard_name") == channel.standard_name]
     return standard[0] if channel.standard_name and len(standard) == 1 else None
 
 
-def _levelled(data: xarray.Dataset, name: str) -> bool:
-    return dimension(data, name, "vertical") is not None
+def names_of(channel: Channel) -> tuple[str, ...]:
+    """All names that a file may have for a channel's variable."""
+    known = variables.find(channel.variable)
+    return (channel.variable,) if known is None else known.names
+
+
+def _fits(data: xarray.Dataset, name: str, channel: Channel, described: Described) -> bool:
+    """Whether a variable is on levels if the channel is, or at the channel's own."""
+    vertical = dimension(data, name, "vertical")
+    if channel.level is None:
+        return vertical is None or data.sizes[vertical] == 1
+    if vertical is not None:
+        return True
+    level = described.of("levels", channel.name, channel.variable)
+    level = _single(data, name) if level is None else level
+    return level is not None and bool(np.isclose(float(level), channel.level, rtol=SAME))
 
 
 def _single(data: xarray.Dataset, name: str) -> float | None:
     """The level of a field whose level is a coordinate without a dimension."""
-    scalars = [n for n in NAMES["vertical"] if n in data[name].coords and data[n].ndim == 0]
+    scalars = [n for n in NAMES["vertical"] if n in data.variables and data[n].ndim == 0]
     return float(data[scalars[0]]) if scalars else None
 
 
 def _located(
     data: xarray.Dataset,
     name: str,
-    entries: list[tuple[int, Channel]],
+    numbers: Sequence[int],
+    channels: Channels,
     described: Described,
     path: str,
 ) -> Iterator[Located]:
+    """By conversion of units, which may be said differently for channels of one variable."""
     where = f"{path}: {name!r}"
-    time, vertical, lat, lon = (
-        dimension(data, name, w) for w in ("time", "vertical", "lat", "lon")
-    )
-    if lat is None or lon is None:
+    time, vertical = dimension(data, name, "time"), dimension(data, name, "vertical")
+    level = horizontal_dims(data, name)
+    if level is None:
         raise UserError(f"{where}: expected axes of latitude and longitude, got {data[name].dims}")
-    extra = {str(d) for d in data[name].dims} - {time, vertical, lat, lon}
+    extra = {str(d) for d in data[name].dims} - {time, vertical, *level}
     if extra:
-        axis = sorted(extra)[0]
+        axis = min(extra)
         raise UserError(
             f"{where}: expected time, level, latitude and longitude, got an axis {axis!r} of "
             f"{data.sizes[axis]} too; choose one entry by select={{{axis}: 0}}"
         )
-    levels = _levels(data, vertical, [c for _, c in entries], described, where)
-    for scale, group in groupby(
-        zip(entries, levels, strict=True),
-        key=lambda pair: scaling(data, name, pair[0][1], described, where),
-    ):
-        members = [(entry[0], level) for entry, level in group]
-        numbers, indices = zip(*members, strict=True)
-        yield Located(name, numbers, indices, (time, vertical, lat, lon), *scale)
+    indices = _levels(data, vertical, [channels[n] for n in numbers], described, where)
+    scales = [scaling(data, name, channels[n], described, where) for n in numbers]
+    for scale in dict.fromkeys(scales):
+        alike = [i for i, s in enumerate(scales) if s == scale]
+        yield Located(
+            name,
+            tuple(numbers[i] for i in alike),
+            tuple(indices[i] for i in alike),
+            (time, vertical, *level),
+            *scale,
+        )
 
 
 def _levels(
@@ -110,24 +121,21 @@ def _levels(
     where: str,
 ) -> list[int]:
     """Indices of the channels on the vertical axis; 0 where there is none."""
-    if vertical is None:
+    if vertical is None or channels[0].level is None:
         return [0] * len(channels)
     if vertical not in data.variables:
         raise UserError(f"{where}: expected values of the axis {vertical!r}, got none")
     values = axis_values(data, vertical, channels[0], described, where)
-    wanted = [float(c.level) if c.level is not None else np.nan for c in channels]
+    wanted = [np.nan if channel.level is None else float(channel.level) for channel in channels]
     near = [int(np.argmin(abs(values - level))) for level in wanted]
-    absent = [
-        c.name
-        for c, level, n in zip(channels, wanted, near, strict=True)
-        if not np.isclose(values[n], level, rtol=SAME, atol=SAME)
-    ]
+    found = [np.isclose(values[n], w, rtol=SAME) for n, w in zip(near, wanted, strict=True)]
+    absent = [c.name for c, there in zip(channels, found, strict=True) if not there]
     if absent:
-        have = f"{len(values)} level" + "s" * (len(values) > 1)
-        listed = ", ".join(f"{number(round(float(v), 4))}" for v in values[:40])
+        listed = ", ".join(f"{number(round(float(v), 3))}" for v in values[:40])
         raise UserError(
-            f"{where} has {have} ({listed}) and lacks {len(absent)} of {len(channels)} asked for: "
-            f"{', '.join(absent)}; regrid, or leave these channels out"
+            f"{where} has {len(values)} levels on the axis {vertical!r} ({listed}); expected "
+            f"{len(channels)}, of which {', '.join(absent)} are not among them; regrid, or leave "
+            "these channels out"
         )
     return near
 
@@ -144,10 +152,12 @@ def axis_values(
             values = values * conversion(given, wanted)[0]
         except UserError as error:
             raise UserError(f"{where}: axis {vertical!r}: {error}; set level_units=") from error
-    if channel.axis == "level" and np.nanmax(values) > 1100:
+    if channel.axis == "depth" and values.max() <= 0:
+        values = -values
+    if channel.axis == "level" and values.max() > 1100:
         raise UserError(
             f"{where}: expected pressures up to 1100 hPa on the axis {vertical!r}, got up to "
-            f"{np.nanmax(values):g}; set level_units=Pa if they are that"
+            f"{values.max():g}; set level_units=Pa if they are that"
         )
     return values
 
@@ -168,13 +178,28 @@ def scaling(
         ) from error
 
 
-def require(parts: Iterable[tuple[Located, ...]], channels: Channels, held: Iterable[str]) -> None:
-    """Refuses channels that no file has, with the nearest name of what they have."""
-    found = {n for located in parts for entry in located for n in entry.channels}
-    absent = [c for n, c in enumerate(channels) if n not in found]
+def require(
+    located: Sequence[tuple[Located, ...]], channels: Channels, opened: Sequence[xarray.Dataset]
+) -> None:
+    """Refuses channels that no file has, with what comes nearest."""
+    found = {n for entries in located for entry in entries for n in entry.channels}
+    absent = [channel for n, channel in enumerate(channels) if n not in found]
     if not absent:
         return
-    channel, held = absent[0], sorted(set(held))
+    channel = absent[0]
+    held = sorted({str(name) for data in opened for name in data.data_vars})
+    unfitting = [name for name in held if name in names_of(channel)]
+    if unfitting and channel.level is not None:
+        raise UserError(
+            f"archive: channel {channel.name!r}: expected {unfitting[0]!r} on a vertical axis, got "
+            f"none; if it is at {channel.axis} {channel.level:g}, set "
+            f"levels={{{channel.variable}: {channel.level:g}}}"
+        )
+    if unfitting:
+        raise UserError(
+            f"archive: channel {channel.name!r}: expected {unfitting[0]!r} without a vertical "
+            "axis, got one; name a channel with a level"
+        )
     raise UserError(
         f"archive: expected channel {channel.name!r} ({channel.at}), found no such variable; "
         f"{nearest(channel.variable, held)}; a renamed one is given by "

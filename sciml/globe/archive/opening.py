@@ -10,6 +10,7 @@ import xarray
 
 from sciml import atomic
 from sciml.contracts import UserError
+from sciml.globe.archive.wholeness import require_whole
 
 #: Root attribute of stores of ours, and its value until they are whole.
 STATUS, INCOMPLETE, COMPLETE = "status", "incomplete", "complete"
@@ -47,6 +48,9 @@ def dataset(path: str) -> xarray.Dataset:
     engine = "zarr" if is_zarr(path) else "netcdf4"
     if engine == "netcdf4" and Path(path).is_dir():
         raise UserError(f"{path}: expected a NetCDF file or Zarr store, got another folder")
+    if engine == "netcdf4":
+        with reading(path):
+            require_whole(path)
     with reading(path), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=xarray.SerializationWarning)
         warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated")

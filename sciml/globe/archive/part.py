@@ -23,14 +23,15 @@ class Located:
         name: in the file.
         channels: their numbers in the state.
         levels: their indices on the vertical axis.
-        dims: names of (time, vertical, lat, lon) in the file; None for an axis that it lacks.
+        dims: names of (time, vertical, lat, lon) or (time, vertical, cell) in the file; None for
+            an axis that it lacks.
         factor, offset: value = stored·factor + offset.
     """
 
     name: str
     channels: tuple[int, ...]
     levels: tuple[int, ...]
-    dims: tuple[str | None, str | None, str, str]
+    dims: tuple[str | None, ...]
     factor: float = 1.0
     offset: float = 0.0
 
@@ -57,7 +58,7 @@ class Part:
     seen: tuple[str, ...]
 
     def read(self, times: np.ndarray, into: np.ndarray) -> None:
-        """Puts the fields of those `times` `[T]` that are in this file into `[T, C, lat, lon]`."""
+        """Puts the fields of those `times` `[T]` that are in this file into `[T, C, *grid]`."""
         at = np.searchsorted(self.times, times).clip(max=len(self.times) - 1)
         here = np.flatnonzero(self.times[at] == times)
         if len(here) == 0:
@@ -67,14 +68,14 @@ class Part:
             into[np.ix_(here, located.channels)] = self.values(located, rows)[back]
 
     def values(self, located: Located, rows: Sequence[int] | np.ndarray = (0,)) -> np.ndarray:
-        """`[rows, channels, lat, lon]` in canonical order and units; `rows` ascend.
+        """`[rows, channels, *grid]` in canonical order and units; `rows` ascend.
 
         A variable without time has one row.
 
         Raises:
             UserError: the file cannot be read, or is shorter than it was.
         """
-        time, vertical, _, _ = located.dims
+        time, vertical = located.dims[:2]
         levels, back = np.unique(located.levels, return_inverse=True)
         index = {time: stretch(np.asarray(rows)), vertical: stretch(levels)}
         with reading(self.path), warnings.catch_warnings():

@@ -122,24 +122,32 @@ def _follows(times: np.ndarray, step: int) -> np.ndarray:
     return (np.diff(months.astype(np.int64)) == 1) & even
 
 
-def check(times: np.ndarray, step: int | None, gaps: str, where: str) -> None:
-    """Refuses times that do not ascend, that come twice, and gaps unless `gaps="allowed"`.
+def require_ascending(times: np.ndarray, where: str) -> None:
+    """Refuses times that do not ascend or come twice.
 
     Raises:
-        UserError: names the first time that is wrong.
+        UserError: names the first of them.
     """
-    if gaps not in ("refused", "allowed"):
-        raise UserError(f"gaps: expected 'refused' or 'allowed', got {gaps!r}")
     change = np.diff(times)
-    if (change == 0).any():
-        at = iso(times[int(np.argmin(change != 0))])
-        raise UserError(f"{where}: expected every time once, got {at} twice; remove one of them")
     if (change < 0).any():
         at = int(np.argmax(change < 0))
         raise UserError(
             f"{where}: expected times in ascending order, got {iso(times[at + 1])} after "
             f"{iso(times[at])}; sort the archive by time"
         )
+    if (change == 0).any():
+        twice = iso(times[int(np.argmax(change == 0))])
+        raise UserError(f"{where}: expected every time once, got {twice} twice; remove one of them")
+
+
+def require_even(times: np.ndarray, step: int | None, gaps: str, where: str) -> None:
+    """Refuses gaps in time, unless `gaps="allowed"`.
+
+    Raises:
+        UserError: names the first gap.
+    """
+    if gaps not in ("refused", "allowed"):
+        raise UserError(f"gaps: expected 'refused' or 'allowed', got {gaps!r}")
     found = runs(times, step)
     if gaps == "refused" and len(found) > 1:
         stop = found[0][1]
@@ -152,8 +160,6 @@ def check(times: np.ndarray, step: int | None, gaps: str, where: str) -> None:
 
 def describe(step: int | None) -> str:
     """`6 h`, `1 month`."""
-    if step is None:
-        return "single time"
     if step == MONTH:
         return "month"
     hours = step / 3600
