@@ -7,7 +7,7 @@ The front end hands `CASE key=value …` to a real `hydra.main`, so multirun, sw
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from sciml import catalogue, checks, diagnosis, evaluation, runs, tables, withdrawal
-from sciml.contracts import Forecaster, Phase, UserError
+from sciml.contracts import Forecaster, UserError
 from sciml.evaluation import Parts, Result
 
 catalogue.install_namespace()
@@ -234,8 +234,7 @@ def build(config: DictConfig) -> Parts:
     torch.set_num_threads(settings.threads)
     torch.manual_seed(config.seed)
     phases = _instantiate(config, "phases")
-    _check_optimizers(phases)
-    return Parts(
+    parts = Parts(
         system=_instantiate(config, "system"),
         balancer=_instantiate(config, "balancer"),
         phases=phases,
@@ -243,17 +242,27 @@ def build(config: DictConfig) -> Parts:
         published=_plain(config)[1].get("published") or {},
         case=config.get("case") or "unnamed",
     )
+    _check_optimizers(parts)
+    return parts
 
 
-def _check_optimizers(phases: Mapping[str, Phase]) -> None:
-    """Has every optimizer refuse its settings now, on one number, not when its phase begins."""
+def _check_optimizers(parts: Parts) -> None:
+    """Has every optimizer, made for one number, refuse its settings and the other parts now: not
+    when its phase begins, and before other processes are started.
+    """
     import torch
 
-    for name, phase in phases.items():
+    from sciml.training import refusals
+    from sciml.training.phases import lay_out
+
+    processes = parts.settings.devices * parts.settings.nodes
+    for stretch in lay_out(parts.phases):
         try:
-            phase.optimizer([torch.nn.Parameter(torch.zeros(1))])
+            optimizer = stretch.phase.optimizer([torch.nn.Parameter(torch.zeros(1))])
         except (TypeError, ValueError) as error:
-            raise UserError(f"phases.{name}.optimizer: {diagnosis.one_line(error)}") from error
+            said = diagnosis.one_line(error)
+            raise UserError(f"phases.{stretch.name}.optimizer: {said}") from error
+        refusals.require_match(optimizer, stretch, parts.system.objective, processes)
 
 
 def _instantiate(config: DictConfig, name: str) -> Any:

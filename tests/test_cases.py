@@ -319,6 +319,12 @@ def answer(capsys, *words: str) -> tuple[int, str]:
         ("helmholtz_2d sampling.points.lefft=3", "got 'lefft'; did you mean 'left'?"),
         ("helmholtz_2d +sampling.points.lefft=3", "got 'lefft'; did you mean 'left'?"),
         ("helmholtz_2d sampling.grid=[3]", "expected 2 numbers >= 2"),
+LEAST_SQUARES = (
+    "helmholtz_2d/m1 derivatives=taylor phases.adam.precision=float64 "
+    "optimizer=levenberg_marquardt optimizer.solver=cholesky"
+)
+
+
         ("helmholtz_2d sampling.every=0", "expected every >= 1 or null, got 0"),
         ("helmholtz_2d problem.a1=abc", "problem.a1: expected float, got 'abc'"),
         ("helmholtz_2d problem.a3=1", "got 'a3'; it takes a1, a2"),
@@ -338,6 +344,7 @@ def test_a_mistake_is_one_line(words, said, capsys):
     assert re.search(said, line), line
 
 
+        (f"{LEAST_SQUARES} network.width=2000", r"640 residuals and 80\d+ parameters takes .* GiB"),
 CASE = """
 import torch
 from sciml.pinn import Face, Problem, dirichlet, disk, interval, rectangle
@@ -345,6 +352,7 @@ from sciml.pinn import Face, Problem, dirichlet, disk, interval, rectangle
 
 def problem():
     return Problem(
+    assert not Path("r").exists()
         name="mine",
         domain={domain},
         unknowns=("u",),
@@ -384,6 +392,10 @@ def test_mistakes_in_a_users_own_case(name, code, said, changes, tmp_path, monke
     (folder / "case.py").write_text(CASE.format(**settings | changes))
     (folder / "default.yaml").write_text(YAML.format(name=name))
     monkeypatch.setenv(SEARCH_VARIABLE, str(folder.parent))
-    found, line = answer(capsys, name, "run_dir=r")
-    assert found == code, line
-    assert re.search(said, line), line
+        ("idle", 2, "the term 'flame' depends on no trained parameter; drop it",
+         {"equation": "f.x"}),
+    for words in ((), ("balancer=ntk",), ("balancer=pcgrad",)) if name == "idle" else ((),):
+        found, line = answer(capsys, name, *words, "run_dir=r")
+        assert found == code, line
+        assert re.search(said, line), line
+        assert Path("r").exists() == (code == 3)

@@ -114,6 +114,25 @@ def test_an_optimizer_refuses_its_settings_at_the_door() -> None:
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["optimizer=gauss_newton"], "phases.adam.precision: expected float64 for GaussNewton"),
+        (["optimizer=bfgs", "+phases.adam.precision=float64", "trainer.devices=2"],
+         "phases.adam.optimizer: expected one process, got 2"),
+        (["optimizer=gauss_newton", "+phases.adam.precision=float64"],
+         "needs residual rows and the objective Misfit has none"),
+        (["trainer.strategy=fsdp"], "trainer: expected strategy to be auto or ddp, got 'fsdp'"),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_go_together_leave_no_folder(overrides: list[str], said: str) -> None:
+    """Refused at the door, before other processes start."""
+    with pytest.raises(UserError, match=said):
+        compose.run("toy", *overrides, "run_dir=r")
+    assert not Path("r").exists()
+    assert compose.run("toy", "phases.adam.steps=2", "run_dir=r").metrics["steps"] == 2
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> compose.Result:
     """One run, shared by the tests that only look at it."""

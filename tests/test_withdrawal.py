@@ -11,8 +11,8 @@ from sciml.catalogue import SEARCH_VARIABLE
 from sciml.contracts import Diverged, UserError
 
 CASES = Path(__file__).parent / "cases"
-#: Least squares needs residual rows, which the line's objective does not have: refused in training.
-REFUSED = ("optimizer=gauss_newton", "+phases.adam.precision=float64")
+#: A weight of no term, which the first step refuses.
+REFUSED = ("weights.misfid=3",)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def contents(folder: Path = Path()) -> dict[str, bytes]:
     }
 
 
-def refuse(*overrides: str, said: str = "needs residual rows") -> None:
+def refuse(*overrides: str, said: str = "no loss term is called") -> None:
     with pytest.raises(UserError, match=said):
         compose.run("toy", *overrides)
 
@@ -66,6 +66,23 @@ def test_an_earlier_run_stays_as_it_was() -> None:
     assert contents() == before
     Path("r/checkpoints/last.ckpt").unlink()
     assert compose.run("toy", "run_dir=r", "phases.adam.steps=4").metrics["steps"] == 4
+
+
+def test_terms_that_change_within_a_phase_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sciml_cases.toy.case import Misfit
+
+    fitted = Misfit.forward
+
+    def forward(self, model, batch):
+        self.calls = getattr(self, "calls", 0) + 1
+        return fitted(self, model, batch) | ({"more": model.bias.sum()} if self.calls > 3 else {})
+
+    monkeypatch.setattr(Misfit, "forward", forward)
+    said = (
+        r"phases.adam: expected the loss terms \('misfit',\) throughout, got .*'more'.* at step 3"
+    )
+    refuse("+system.bias=true", said=said)
+    assert not contents()
 
 
 def end(error: Exception, before: Callable[[Path], object] = id) -> None:

@@ -84,7 +84,9 @@ def signs(like: Tensor, seed: int) -> Tensor:
 
 
 def squared(v: Tensor, rows: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-    """|Jᵀ v|² of the residual rows, by one backward pass."""
+    """|Jᵀ v|² of the residual rows, by one backward pass; 0 where they see no parameter."""
+    if not rows.requires_grad:
+        return torch.zeros_like(rows[0])
     gradients = torch.autograd.grad(
         rows, tuple(parameters.values()), v, retain_graph=True, allow_unused=True
     )

@@ -58,6 +58,16 @@ def test_random_signs_are_right_on_average(monkeypatch):
     assert 26.5 / float(found["residual"]) == pytest.approx(1.5, abs=0.25)
 
 
+def test_a_term_that_sees_no_parameter_is_refused_as_by_every_rule(monkeypatch):
+    monkeypatch.setitem(JACOBIAN, "walls", torch.zeros(1, 2))
+    made = step()
+    real = made.objective.residuals
+    made.objective.residuals = lambda *given: real(*given) | {"walls": torch.ones(1)}
+    weights = NTK()(made)
+    with pytest.raises(UserError, match="the term 'walls' depends on no trained parameter"):
+        made.gradient(weights)
+
+
 def test_an_objective_without_residuals_is_refused():
     model = nn.Linear(2, 1)
 
