@@ -310,6 +310,12 @@ def answer(capsys, *words: str) -> tuple[int, str]:
     return code, lines[0]
 
 
+LEAST_SQUARES = (
+    "helmholtz_2d/m1 derivatives=taylor phases.adam.precision=float64 "
+    "optimizer=levenberg_marquardt optimizer.solver=cholesky"
+)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -319,12 +325,6 @@ def answer(capsys, *words: str) -> tuple[int, str]:
         ("helmholtz_2d sampling.points.lefft=3", "got 'lefft'; did you mean 'left'?"),
         ("helmholtz_2d +sampling.points.lefft=3", "got 'lefft'; did you mean 'left'?"),
         ("helmholtz_2d sampling.grid=[3]", "expected 2 numbers >= 2"),
-LEAST_SQUARES = (
-    "helmholtz_2d/m1 derivatives=taylor phases.adam.precision=float64 "
-    "optimizer=levenberg_marquardt optimizer.solver=cholesky"
-)
-
-
         ("helmholtz_2d sampling.every=0", "expected every >= 1 or null, got 0"),
         ("helmholtz_2d problem.a1=abc", "problem.a1: expected float, got 'abc'"),
         ("helmholtz_2d problem.a3=1", "got 'a3'; it takes a1, a2"),
@@ -335,6 +335,7 @@ LEAST_SQUARES = (
         ("poisson_1d problem.C=0", "truth that is not zero everywhere, got zero for 'u'"),
         ("lid_driven_cavity problem.Re=0", "Reynolds number Re > 0, got 0"),
         ("lid_driven_cavity balancer.numerator=x", "follows equations; set equations=x instead"),
+        (f"{LEAST_SQUARES} network.width=2000", r"640 residuals and 80\d+ parameters takes .* GiB"),
         ("lid_driven_cavity equations=momentum", "equations.*momentum'; did you mean 'momentum_"),
     ],
 )
@@ -342,9 +343,9 @@ def test_a_mistake_is_one_line(words, said, capsys):
     code, line = answer(capsys, *words.split(), "run_dir=r")
     assert code == 2
     assert re.search(said, line), line
+    assert not Path("r").exists()
 
 
-        (f"{LEAST_SQUARES} network.width=2000", r"640 residuals and 80\d+ parameters takes .* GiB"),
 CASE = """
 import torch
 from sciml.pinn import Face, Problem, dirichlet, disk, interval, rectangle
@@ -352,7 +353,6 @@ from sciml.pinn import Face, Problem, dirichlet, disk, interval, rectangle
 
 def problem():
     return Problem(
-    assert not Path("r").exists()
         name="mine",
         domain={domain},
         unknowns=("u",),
@@ -383,6 +383,8 @@ phases:
          {"equation": "f.u_x[:, None]"}),
         ("unsteady", 2, "got 'u_t'; the domain is steady: give it time",
          {"equation": "f.u_t"}),
+        ("idle", 2, "the term 'flame' depends on no trained parameter; drop it",
+         {"equation": "f.x"}),
     ],
 )  # fmt: skip
 def test_mistakes_in_a_users_own_case(name, code, said, changes, tmp_path, monkeypatch, capsys):
@@ -392,8 +394,6 @@ def test_mistakes_in_a_users_own_case(name, code, said, changes, tmp_path, monke
     (folder / "case.py").write_text(CASE.format(**settings | changes))
     (folder / "default.yaml").write_text(YAML.format(name=name))
     monkeypatch.setenv(SEARCH_VARIABLE, str(folder.parent))
-        ("idle", 2, "the term 'flame' depends on no trained parameter; drop it",
-         {"equation": "f.x"}),
     for words in ((), ("balancer=ntk",), ("balancer=pcgrad",)) if name == "idle" else ((),):
         found, line = answer(capsys, name, *words, "run_dir=r")
         assert found == code, line
