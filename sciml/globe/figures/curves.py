@@ -1,0 +1,63 @@
+"""Scores as curves and tables: error by lead time, spectra by wavenumber, the scorecard."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+
+from sciml.drawing.sheet import colour_bar
+
+
+def by_lead(axes: Axes, hours: np.ndarray, curves: Mapping[str, np.ndarray], ylabel: str) -> None:
+    """Scores `[lead]` by name; baselines, whose names are in the legend, are dashed."""
+    for i, (name, values) in enumerate(curves.items()):
+        baseline = name in ("persistence", "climatology")
+        style = {"color": "#5b6570" if name == "persistence" else "#8c6d31", "linestyle": "--"}
+        axes.plot(hours, values, label=name, **(style if baseline else {"color": f"C{i}"}))
+    axes.set(xlabel="lead time (h)", ylabel=ylabel, ylim=(0, None))
+    axes.set_xticks(np.arange(0, hours[-1] + 1, 24 if hours[-1] <= 240 else 120))
+
+
+def spectra(
+    figure: Figure, power: Mapping[str, np.ndarray], truth: np.ndarray, name: str, units: str
+) -> None:
+    """Power by degree `[l]` above, its ratio to the truth below; degree 0 is left out.
+
+    Args:
+        power: forecasts' power by name, such as their lead time.
+        truth: `[l]` power of the truth at the same times.
+    """
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    degrees = np.arange(1, len(truth))
+    upper.loglog(degrees, truth[1:], color="black", linewidth=2.2, label="truth")
+    for i, (label, values) in enumerate(power.items()):
+        upper.loglog(degrees, values[1:], color=f"C{i}", label=label)
+        lower.semilogx(degrees, values[1:] / truth[1:], color=f"C{i}")
+    lower.axhline(1.0, color="black", linewidth=0.8)
+    lower.set(xlabel="total wavenumber l", ylabel="ratio to truth", ylim=(0, 2))
+    upper.set_ylabel(f"power of {name} ({units})²")
+    upper.legend(loc="lower left")
+
+
+def scorecard(
+    axes: Axes, table: np.ndarray, rows: Sequence[str], hours: Sequence[float], title: str
+) -> None:
+    """Ratios `[row, lead]` as coloured cells with their numbers; 1 is white, less is blue."""
+    largest = max(float(np.nanmax(table)), 1.05)
+    norm = TwoSlopeNorm(1.0, 0.0, min(largest, 2.0))
+    shown = axes.pcolormesh(table, norm=norm, cmap="RdBu_r", edgecolors="white", linewidth=0.5)
+    for (row, column), value in np.ndenumerate(table):
+        dark = value < 0.4 or value > 1.7
+        axes.text(
+            column + 0.5, row + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=6.5,
+            color="white" if dark else "black",
+        )  # fmt: skip
+    axes.set_xticks(np.arange(len(hours)) + 0.5, [f"{hour:g}" for hour in hours])
+    axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+    axes.invert_yaxis()
+    axes.grid(False)
+    axes.set(xlabel="lead time (h)")
+    axes.set_title(title)
+    colour_bar(axes, shown)

@@ -1,0 +1,102 @@
+"""A forecast beside what came true: maps at some lead times, and the spectra."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray
+
+from sciml.calculus.sphere import Harmonics, LatLon
+from sciml.calculus.sphere.spectrum import power
+from sciml.drawing import Drawn
+from sciml.drawing.sheet import sheet
+from sciml.globe.figures import curves, maps
+
+REFERENCE = "_reference"
+LEAD = "prediction_timedelta"
+#: Channels, and lead times, that are shown.
+MOST = 3
+
+
+def read(path: Path) -> xarray.Dataset:
+    """Forecasts and references, in memory."""
+    return xarray.load_dataset(path, decode_timedelta=True)
+
+
+def draw(data: xarray.Dataset, run: Path) -> Drawn:
+    """Maps of the first forecast, spectra of all, of at most three channels."""
+    if "longitude" not in data.dims:
+        return []
+    fields = channels(data)
+    drawn = [_draw_maps(data, fields, run)]
+    grid = LatLon(data.latitude.values, data.longitude.values)
+    if grid.exact_degree > 4:
+        drawn += [_draw_spectra(data, grid, name, run) for name in list(fields)[-1:]]
+    return drawn
+
+
+def channels(data: xarray.Dataset) -> dict[str, tuple[xarray.DataArray, xarray.DataArray]]:
+    """Name → (forecast, truth) `[start, lead, lat, lon]`: a level in the middle where many are."""
+    found = {}
+    for name in map(str, data.data_vars):
+        if name.endswith(REFERENCE) or f"{name}{REFERENCE}" not in data:
+            continue
+        pair = [data[name], data[f"{name}{REFERENCE}"]]
+        vertical = [d for d in pair[0].dims if d not in ("time", LEAD, "latitude", "longitude")]
+        label = name.replace("_", " ")
+        for axis in vertical:
+            level = data.sizes[axis] // 2
+            label += f" {data[axis].values[level]:g}"
+            pair = [one.isel({axis: level}) for one in pair]
+        order = ("time", LEAD, "latitude", "longitude")
+        found[label] = (pair[0].transpose(*order), pair[1].transpose(*order))
+    return dict(list(found.items())[:MOST])
+
+
+def hours(data: xarray.Dataset) -> np.ndarray:
+    """Lead times, h."""
+    return data[LEAD].values / np.timedelta64(1, "h")
+
+
+def _some(leads: np.ndarray) -> list[int]:
+    """Indices of one day, three days, and the last lead time, where there are."""
+    wanted = [24.0, 72.0, float(leads[-1])]
+    return sorted({int(np.abs(leads - hour).argmin()) for hour in wanted})
+
+
+def _draw_maps(
+    data: xarray.Dataset,
+    fields: dict[str, tuple[xarray.DataArray, xarray.DataArray]],
+    run: Path,
+) -> tuple[Path, str]:
+    leads = hours(data)
+    last = _some(leads)[-1]
+    with sheet(run, "maps", (10.5, 1.9 * len(fields))) as (figure, path):
+        rows = figure.subplots(len(fields), 3, squeeze=False)
+        for row, (name, (forecast, truth)) in zip(rows, fields.items(), strict=True):
+            f, t = forecast.values[0, last], truth.values[0, last]
+            units = forecast.attrs.get("units", "1")
+            panels = {f"{name} ({units}), forecast": f, "what came true": t, "difference": f - t}
+            maps.panels(row, panels, data.latitude.values, data.longitude.values, "difference")
+    start = np.datetime_as_string(data.time.values[0], unit="h")
+    return path, f"The forecast from {start} at {leads[last]:g} h, the truth, and the difference."
+
+
+def spectrum(fields: np.ndarray, harmonics: Harmonics) -> np.ndarray:
+    """Mean power `[l]` of fields `[n, lat, lon]`, their mean value taken off."""
+    centred = torch.from_numpy(fields - fields.mean()).double()
+    return power(harmonics.analysis(centred)).mean(0).numpy()
+
+
+def _draw_spectra(data: xarray.Dataset, grid: LatLon, name: str, run: Path) -> tuple[Path, str]:
+    forecast, truth = channels(data)[name]
+    harmonics, leads = Harmonics(grid).double(), hours(data)
+    shown = _some(leads)
+    with sheet(run, "spectra", (5.0, 4.6)) as (figure, path):
+        reference = spectrum(truth.values[:, shown].reshape(-1, *grid.shape), harmonics)
+        powers = {f"{leads[k]:g} h": spectrum(forecast.values[:, k], harmonics) for k in shown}
+        curves.spectra(figure, powers, reference, name, forecast.attrs.get("units", "1"))
+    return path, (
+        f"Power of {name} by total wavenumber, of the forecasts in result.nc by lead time and of "
+        "the truth; below, their ratio: under 1 is blurred, over 1 is noise."
+    )

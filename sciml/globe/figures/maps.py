@@ -1,0 +1,99 @@
+"""Fields on maps: a row of panels with one colour scale, in the Robinson or orthographic view."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import CenteredNorm, Normalize
+
+from sciml.drawing.sheet import colour_bar
+from sciml.globe.figures.projections import Projection, robinson
+
+#: Share of the values that the colour scale covers, in percent.
+COVERED = (0.5, 99.5)
+
+
+def edges(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Corners `[n_lat + 1]`, `[n_lon + 1]` of the cells around ascending points, degrees."""
+    inner = (lat[1:] + lat[:-1]) / 2
+    step = lon[1] - lon[0]
+    south, north = 2 * lat[0] - inner[0], 2 * lat[-1] - inner[-1]
+    return (
+        np.clip(np.concatenate([[south], inner, [north]]), -90, 90),
+        np.concatenate([lon - step / 2, [lon[-1] + step / 2]]),
+    )
+
+
+def draw(
+    axes: Axes,
+    values: np.ndarray,
+    lat: np.ndarray,
+    lon: np.ndarray,
+    norm: Normalize,
+    cmap: str = "viridis",
+    projection: Projection = robinson,
+) -> object:
+    """One field `[lat, lon]` on one map; latitudes and longitudes ascend.
+
+    Returns: what a colour bar is made of.
+    """
+    middle = lon[0] + 180 - (lon[1] - lon[0]) / 2
+    lat_edges, lon_edges = edges(lat, lon)
+    grid = np.meshgrid(lat_edges, lon_edges - middle, indexing="ij")
+    x, y = projection(*grid)
+    seen = np.isfinite(x[:-1, :-1] + x[1:, 1:] + x[:-1, 1:] + x[1:, :-1])
+    shown = np.ma.masked_where(~(seen & np.isfinite(values)), values)
+    drawn = axes.pcolormesh(
+        np.nan_to_num(x), np.nan_to_num(y), shown, norm=norm, cmap=cmap, rasterized=True
+    )
+    _graticule(axes, projection)
+    axes.set(aspect="equal", xticks=[], yticks=[])
+    axes.grid(False)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return drawn
+
+
+def _graticule(axes: Axes, projection: Projection) -> None:
+    """Thin lines every 30 degrees of latitude and 60 of longitude; the outline of a whole map."""
+    fine_lat, fine_lon = np.linspace(-90, 90, 91), np.linspace(-180, 180, 181)
+    thin = {"color": "white", "linewidth": 0.35, "alpha": 0.7}
+    for lat in range(-60, 61, 30):
+        axes.plot(*projection(np.full_like(fine_lon, lat), fine_lon), **thin)
+    for lon in range(-120, 121, 60):
+        axes.plot(*projection(fine_lat, np.full_like(fine_lat, lon)), **thin)
+    if projection is robinson:
+        for sign in (-1, 1):
+            side = projection(fine_lat, np.full_like(fine_lat, 180 * sign))
+            pole = projection(np.full_like(fine_lon, 90 * sign), fine_lon)
+            axes.plot(*side, color="#5b6570", linewidth=0.6)
+            axes.plot(*pole, color="#5b6570", linewidth=0.6)
+
+
+def scale(fields: Sequence[np.ndarray], signed: bool = False) -> Normalize:
+    """One colour scale for all fields: around zero where they have both signs."""
+    values = np.concatenate([np.ravel(field) for field in fields])
+    values = values[np.isfinite(values)]
+    if signed:
+        return CenteredNorm(0.0, max(float(np.percentile(np.abs(values), COVERED[1])), 1e-30))
+    low, high = np.percentile(values, COVERED)
+    return Normalize(float(low), float(high) if high > low else float(low) + max(abs(low), 1.0))
+
+
+def panels(
+    row: Sequence[Axes],
+    fields: Mapping[str, np.ndarray],
+    lat: np.ndarray,
+    lon: np.ndarray,
+    difference: str | None = None,
+    projection: Projection = robinson,
+) -> None:
+    """Fields by title side by side; all share one scale but `difference`, which is signed."""
+    alike = [field for name, field in fields.items() if name != difference]
+    signed = min(float(np.nanmin(f)) for f in alike) < 0 < max(float(np.nanmax(f)) for f in alike)
+    norm = scale(alike, signed)
+    for axes, (name, field) in zip(row, fields.items(), strict=True):
+        own = scale([field], True) if name == difference else norm
+        cmap = "RdBu_r" if signed or name == difference else "viridis"
+        colour_bar(axes, draw(axes, field, lat, lon, own, cmap, projection))
+        axes.set_title(name)

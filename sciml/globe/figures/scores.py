@@ -1,0 +1,80 @@
+"""Scores by channel and lead time: the scorecard against persistence, and curves of RMSE."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from sciml.drawing import Drawn
+from sciml.drawing.sheet import sheet
+from sciml.globe.figures import curves
+
+#: kind → channel → hours → value, from names such as `rmse/z500/24h`.
+Table = dict[str, dict[str, dict[float, float]]]
+_NAME = re.compile(r"(\w+)/(.+)/([\d.]+)h")
+RATIO, OTHER = "rmse_over_persistence", "rmse_over_climatology"
+
+
+def read(path: Path) -> Table:
+    """The scores in a `metrics.json`."""
+    return arranged(json.loads(path.read_text(encoding="utf-8")))
+
+
+def arranged(metrics: Mapping[str, object]) -> Table:
+    """Flat names as a table; what is no score by lead time is left out."""
+    table: Table = {}
+    for name, value in metrics.items():
+        parts = _NAME.fullmatch(name)
+        if parts and isinstance(value, int | float):
+            kind, channel, hours = parts.groups()
+            table.setdefault(kind, {}).setdefault(channel, {})[float(hours)] = float(value)
+    return table
+
+
+def draw(table: Table, run: Path) -> Drawn:
+    """The scorecard and the curves, where there are scores."""
+    if RATIO not in table:
+        return []
+    return [_draw_scorecard(table[RATIO], run), _draw_curves(table, run)]
+
+
+def _draw_scorecard(ratios: Mapping[str, Mapping[float, float]], run: Path) -> tuple[Path, str]:
+    channels, hours = list(ratios), sorted(next(iter(ratios.values())))
+    values = np.array([[ratios[c][hour] for hour in hours] for c in channels])
+    size = (1.6 + 0.55 * len(hours), 1.1 + 0.24 * len(channels))
+    with sheet(run, "scorecard", (max(size[0], 4.0), size[1])) as (figure, path):
+        axes = figure.subplots()
+        curves.scorecard(axes, values, channels, hours, "RMSE / RMSE of persistence")
+    worst = np.unravel_index(values.argmax(), values.shape)
+    caption = (
+        f"Error against that of the forecast that nothing changes, over the test set: blue is "
+        f"better. Worst: {channels[worst[0]]} at {hours[worst[1]]:g} h, {values[worst]:.3f}."
+    )
+    return path, caption
+
+
+def _draw_curves(table: Table, run: Path) -> tuple[Path, str]:
+    channels = list(table["rmse"])
+    shown = channels if len(channels) <= 6 else channels[:: max(1, len(channels) // 6)][:6]
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    with sheet(run, "lead_times", (3.1 * columns, 2.5 * rows)) as (figure, path):
+        stack = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, channel in zip(stack, shown, strict=False):
+            rmse = table["rmse"][channel]
+            hours = np.array(sorted(rmse))
+            lines = {"forecast": np.array([rmse[h] for h in hours])}
+            for name, kind in (("persistence", RATIO), ("climatology", OTHER)):
+                if channel in table.get(kind, {}):
+                    ratio = np.array([table[kind][channel][h] for h in hours])
+                    lines[name] = lines["forecast"] / ratio
+            curves.by_lead(axes, hours, lines, f"RMSE of {channel}")
+        for axes in stack[len(shown) :]:
+            axes.set_visible(False)
+        stack[0].legend()
+    return path, (
+        "Root mean square error over the test set by lead time, beside the forecasts that nothing "
+        "changes and that the mean state holds; in the units of the channel."
+    )

@@ -1,0 +1,146 @@
+"""Forecasts of a trained model: some as a dataset for `result.nc`, any number into a store."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+import xarray
+from torch import Tensor, nn
+
+from sciml.contracts import UserError
+from sciml.globe.archive import Archive, open_archive
+from sciml.globe.data import Forecasts
+from sciml.globe.rollout import trajectory
+from sciml.globe.schema import LEAD, TIME, Schema
+
+
+@final
+class ForecastPredictor:
+    """`contracts.Predictor` and `contracts.Forecaster` of a model that steps a state ahead.
+
+    Args:
+        data: has the archive, the forcing and the test windows.
+        shown: forecasts in `result.nc`, beside the states that came true.
+    """
+
+    def __init__(self, data: Forecasts, shown: int = 2) -> None:
+        self.data, self.shown = data, shown
+
+    def __call__(self, model: nn.Module, request: Mapping[str, Any]) -> Iterator[xarray.Dataset]:
+        """One dataset: forecasts from the first `shown` test windows, and `…_reference`."""
+        found, truth, starts = [], [], []
+        for window in self.data.test_dataloader():
+            left = self.shown - len(starts)
+            if left <= 0:
+                break
+            window = window.to(device_of(model), torch.float32)
+            with torch.no_grad():
+                states = trajectory(
+                    model, window.state[:left, 0], _some(window.forcing, left), self.data.horizon
+                )
+                found += list(torch.stack(list(states), 1).cpu().numpy())
+            truth += list(window.state[:left, 1:].cpu().numpy())
+            starts += window.time[:left, 0].tolist()
+        schema = Schema(self.data.archive.channels, self.data.archive.grid, (TIME, LEAD))
+        leads = self.data.archive.step * np.arange(1, self.data.horizon + 1)
+        forecast = dataset(schema, np.stack(found), np.array(starts), leads)
+        reference = dataset(schema, np.stack(truth), np.array(starts), leads)
+        yield forecast.merge(reference.rename({name: f"{name}_reference" for name in reference}))
+
+    def forecast(
+        self, model: nn.Module, starts: Sequence[str], steps: int, out: Path, data: str | None
+    ) -> Path:
+        """Writes forecasts of `steps` steps from each of the times, one start after the other."""
+        from sciml.globe.writer import ForecastWriter
+
+        source = self.data.archive if data is None else self._opened(data)
+        numbers = sorted({at(source.times, start) for start in starts})
+        leads = self.data.archive.step * np.arange(1, steps + 1)
+        channels, grid = self.data.archive.channels, self.data.archive.grid
+        with ForecastWriter(out, channels, grid, source.times[numbers], leads) as store:
+            for number in numbers:
+                start = int(source.times[number])
+                if start not in store.finished:
+                    store.put(start, self._ahead(model, source, number, steps))
+        return out
+
+    def _opened(self, data: str) -> Archive:
+        ours = self.data.archive
+        archive = open_archive(data, ours.channels, gaps="allowed")
+        if archive.grid.shape != ours.grid.shape:
+            raise UserError(
+                f"forecast: expected the grid {ours.grid.shape} that the model was trained on, "
+                f"got {archive.grid.shape} in {data}; regrid the data"
+            )
+        return archive
+
+    def _ahead(
+        self, model: nn.Module, source: Archive, number: int, steps: int
+    ) -> Iterator[np.ndarray]:
+        """States `[C, *grid]`, one at a time."""
+        device = device_of(model)
+        state = torch.from_numpy(source.read([number])).to(device)
+        times = source.times[number] + self.data.archive.step * np.arange(steps)
+        forcing = self.data.forcing_at(torch.from_numpy(times)[None])
+        forcing = None if forcing is None else forcing.to(device, torch.float32)
+        with torch.no_grad():
+            for reached in trajectory(model, state, forcing, steps):
+                yield reached[0].cpu().numpy()
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's parameters are."""
+    return next(model.parameters()).device
+
+
+def at(times: np.ndarray, start: str) -> int:
+    """The number of a time, such as 2020-01-01T06, among times in seconds since 1970.
+
+    Raises:
+        UserError: not a time, or one that the archive does not hold; names the nearest.
+    """
+    try:
+        wanted = np.datetime64(start, "s").astype(np.int64)
+    except ValueError as error:
+        raise UserError(
+            f"forecast: expected a time such as 2020-01-01T06, got {start!r}"
+        ) from error
+    found = int(np.argmin(np.abs(times - wanted)))
+    if times[found] != wanted:
+        near = np.datetime64(int(times[found]), "s")
+        raise UserError(f"forecast: the data hold no {start}; the nearest time is {near}")
+    return found
+
+
+def dataset(
+    schema: Schema, states: np.ndarray, starts: np.ndarray, leads: np.ndarray
+) -> xarray.Dataset:
+    """Forecasts `[start, lead, C, *grid]` in WeatherBench 2's layout.
+
+    Args:
+        starts: seconds since 1970.
+        leads: seconds.
+    """
+    flat = states.reshape(-1, *states.shape[2:])
+    data = {
+        one.name: (
+            schema.dims(one),
+            schema.values(one, flat).reshape(*states.shape[:2], *schema.extent(one)),
+            dict(one.attributes),
+        )
+        for one in schema.fields
+    }
+    found = xarray.Dataset(data)
+    for one in schema.coordinates():
+        found.coords[one.name] = (one.dims, one.values, dict(one.attributes))
+    found.coords[TIME] = (TIME, starts.astype("datetime64[s]").astype("datetime64[ns]"),
+                          {"standard_name": "forecast_reference_time"})  # fmt: skip
+    found.coords[LEAD] = (LEAD, leads.astype("timedelta64[s]").astype("timedelta64[ns]"),
+                          {"standard_name": "forecast_period"})  # fmt: skip
+    return found
+
+
+def _some(forcing: Tensor | None, number: int) -> Tensor | None:
+    return None if forcing is None else forcing[:number]

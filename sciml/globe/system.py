@@ -1,0 +1,126 @@
+"""Assembles a forecaster: archive + network + losses + windows → `contracts.System`."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import nn
+
+from sciml.calculus.sphere import Harmonics
+from sciml.contracts import System, UserError
+from sciml.globe import figures
+from sciml.globe.archive import Archive
+from sciml.globe.data import Forecasts
+from sciml.globe.losses import Measure
+from sciml.globe.losses.gradient import deviation
+from sciml.globe.metrics import Errors, ForecastMetric, Spectra, Winds
+from sciml.globe.noise import InputNoise
+from sciml.globe.objective import ForecastLoss
+from sciml.globe.predictor import ForecastPredictor
+from sciml.globe.statistics import Statistics
+
+#: Increments that the gradients' size is taken from.
+INCREMENTS = 64
+
+
+@final
+@dataclass(frozen=True)
+class Evaluation:
+    """What forecasts are judged by.
+
+    Args:
+        steps: numbers of the steps that are scored, from 1 on.
+        spectra: channels whose power is compared with the truth's.
+        degrees: total wavenumbers reported of it.
+        shown: forecasts in `result.nc`.
+    """
+
+    steps: Sequence[int] = (1, 4, 12, 20)
+    spectra: Sequence[str] = ()
+    degrees: Sequence[int] = ()
+    shown: int = 2
+
+    def __post_init__(self) -> None:
+        if not self.steps or min(self.steps) < 1:
+            raise UserError(f"evaluation: expected steps >= 1, got {list(self.steps)}")
+
+
+def assemble(
+    archive: Archive,
+    network: Callable[..., nn.Module],
+    losses: Mapping[str, Callable[[Measure], nn.Module]],
+    windows: Callable[..., Forecasts],
+    evaluation: Evaluation,
+    truncation: int | None = None,
+    radius: float = 6.371e6,
+    noise: float = 0.0,
+    pressure: bool = True,
+    seed: int = 0,
+) -> System:
+    """Everything a forecaster of fields on the globe brings.
+
+    Args:
+        archive: the states.
+        network: called with those of `grid`, `channels`, `statistics`, `harmonics`, `forcings`
+            and `time_step` that it takes.
+        losses: name → partial of a loss, called with the measure of the training increments.
+        windows: partial of `globe.data.Forecasts`.
+        evaluation: what is reported.
+        truncation: T of the harmonics; the largest that is exact on the grid where None.
+        radius: of the sphere, m.
+        noise: on the first state in training, in standard deviations of the increments.
+        pressure: whether losses weigh levels by pressure.
+        seed: of the order of the windows.
+    """
+    data = windows(archive=archive, horizon=max(evaluation.steps), seed=seed)
+    statistics, grid, channels = data.statistics, archive.grid, archive.channels
+    spectral = grid.exact_degree > 0
+    given = {
+        "grid": grid,
+        "channels": channels,
+        "statistics": statistics,
+        "harmonics": Harmonics(grid, truncation, radius) if spectral else None,
+        "forcings": len(data.forcings),
+        "time_step": float(archive.step),
+    }
+    model = network(**_taken(network, given))
+    gradient = deviation(grid, data.increments(INCREMENTS)) if spectral else None
+    measure = Measure.of(grid, channels, statistics, pressure, gradient=gradient)
+    terms = {name: loss(measure) for name, loss in losses.items()}
+    project = Harmonics(grid, truncation) if spectral else None
+    added = InputNoise(statistics.increment_std, noise, project) if noise else None
+    return System(
+        model=model,
+        objective=ForecastLoss(terms, noise=added),
+        data=data,
+        metric=_metric(archive, statistics, evaluation, truncation),
+        predictor=ForecastPredictor(data, evaluation.shown),
+        figures=figures.Figures(),
+        tested=data.test_dataloader,
+    )
+
+
+def _taken(network: Callable[..., nn.Module], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that a network names."""
+    known = inspect.signature(network).parameters
+    return {name: value for name, value in given.items() if name in known}
+
+
+def _metric(
+    archive: Archive, statistics: Statistics, evaluation: Evaluation, truncation: int | None
+) -> ForecastMetric:
+    grid, channels = archive.grid, archive.channels
+    scores: list[nn.Module] = [Errors(grid.area, channels.names, statistics.climatology)]
+    if channels.pairs():
+        scores.append(Winds(grid.area, channels.names, channels.pairs()))
+    if evaluation.spectra:
+        mean = torch.as_tensor(statistics.mean)
+        scores.append(
+            Spectra(
+                grid, channels.names, evaluation.spectra, evaluation.degrees or None,
+                truncation, mean,
+            )
+        )  # fmt: skip
+    return ForecastMetric(scores, evaluation.steps, archive.step / 3600)

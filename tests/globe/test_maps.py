@@ -1,0 +1,57 @@
+"""Projections against their closed forms, cells around points, and a picture that is written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sciml.drawing.sheet import sheet
+from sciml.globe.figures import maps
+from sciml.globe.figures.projections import orthographic, robinson
+
+
+def test_robinson_at_the_tabulated_places():
+    x, y = robinson(np.array([0.0, 0.0, 90.0, -45.0]), np.array([0.0, 180.0, 180.0, 90.0]))
+    expected = [0.0, 0.8487 * np.pi, 0.8487 * 0.5322 * np.pi, 0.8487 * 0.8962 * np.pi / 2]
+    np.testing.assert_allclose(x, expected)
+    np.testing.assert_allclose(y, [0.0, 0.0, 1.3523, -1.3523 * 0.5571])
+
+
+def test_orthographic_keeps_the_near_half_within_the_circle():
+    rng = np.random.default_rng(0)
+    lat, lon = rng.uniform(-90, 90, 500), rng.uniform(-180, 180, 500)
+    x, y = orthographic((30.0, 40.0))(lat, lon)
+    a, b = (
+        np.stack([np.cos(p) * np.cos(q), np.cos(p) * np.sin(q), np.sin(p) + 0 * q])
+        for p, q in ((np.radians(lat), np.radians(lon)), (np.radians(30.0), np.radians(40.0)))
+    )
+    near = a.T @ b > 0
+    assert np.array_equal(np.isfinite(x), near)
+    np.testing.assert_allclose((x**2 + y**2)[near], 1 - (a.T @ b)[near] ** 2, atol=1e-12)
+
+
+def test_cells_share_edges_and_end_at_the_poles():
+    lat, lon = np.linspace(-87.5, 87.5, 36), np.arange(0, 360, 10.0)
+    lat_edges, lon_edges = maps.edges(lat, lon)
+    np.testing.assert_allclose(lat_edges, np.linspace(-90, 90, 37))
+    assert lon_edges[0] == -5 and lon_edges[-1] == 355
+
+
+def test_scales_cover_what_is_shown():
+    signed = maps.scale([np.linspace(-3, 3, 1001)], signed=True)
+    assert signed.vmin == -signed.vmax == pytest.approx(-3, rel=0.02)
+    plain = maps.scale([np.full(5, 7.0), np.full(5, np.nan)])
+    assert plain.vmin == 7.0 < plain.vmax
+
+
+def test_missing_values_stay_white(tmp_path: Path):
+    (tmp_path / "figures").mkdir()
+    lat, lon = np.linspace(-75, 75, 6), np.arange(0, 360, 30.0)
+    field = np.outer(np.sin(np.radians(lat)), np.ones(12))
+    field[0, 0] = np.nan
+    with sheet(tmp_path, "map", (6.0, 2.0)) as (figure, path):
+        row = figure.subplots(1, 2)
+        maps.panels(row, {"field": field, "error": 0.1 * field}, lat, lon, "error")
+        shown = row[0].collections[0].get_array()
+        assert shown.mask.sum() == 1
+    assert path.stat().st_size > 1000
