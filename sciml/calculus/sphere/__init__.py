@@ -2,5 +2,6 @@
 
 from sciml.calculus.sphere.grids import LatLon, equiangular, gauss
 from sciml.calculus.sphere.harmonics import Harmonics
+from sciml.calculus.sphere.reduced import ReducedGaussian
 
-__all__ = ["Harmonics", "LatLon", "equiangular", "gauss"]
+__all__ = ["Harmonics", "LatLon", "ReducedGaussian", "equiangular", "gauss"]

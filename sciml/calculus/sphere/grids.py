@@ -1,4 +1,4 @@
-"""Grids on the sphere: where the points lie, and what share of the sphere each stands for.
+"""Grids of latitudes and longitudes: where the points lie, and what share of the sphere each has.
 
 ∫ f dΩ ≈ 2π/n_lon Σ_j w_j Σ_k f(φ_j, λ_k),      μ = sin φ,   Σ_j w_j = 2
 
@@ -14,9 +14,10 @@ from functools import cached_property
 
 import numpy as np
 
+from sciml.calculus.sphere.quadrature import clenshaw_curtis, fejer, gauss_legendre
 from sciml.contracts import UserError
 
-#: Degrees within which a latitude counts as the formula's own; files hold float32.
+#: Degrees within which a coordinate counts as the formula's own; files hold float32.
 CLOSE = 1e-3
 
 
@@ -39,18 +40,16 @@ class LatLon:
 
     def __post_init__(self) -> None:
         for name in ("lat", "lon"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+            object.__setattr__(self, name, np.array(getattr(self, name), dtype=np.float64))
         lat, lon = self.lat, self.lon
-        if lat.ndim != 1 or len(lat) < 2 or not np.all(np.diff(lat) > 0) or abs(lat).max() > 90.001:
+        if not _ascends(lat) or np.abs(lat).max() > 90 + CLOSE:
             raise UserError(
                 "grid: expected latitudes that ascend from south to north within ±90 degrees, "
-                f"got {len(lat)} from {lat.flat[0]:g} to {lat.flat[-1]:g}"
+                f"got {_ends(lat)}"
             )
-        steps = np.diff(lon)
-        if lon.ndim != 1 or len(lon) < 2 or steps.min() <= 0 or np.ptp(steps) > 2 * CLOSE:
+        if not _ascends(lon) or np.ptp(np.diff(lon)) > 2 * CLOSE:
             raise UserError(
-                "grid: expected equally spaced, ascending longitudes, "
-                f"got {len(lon)} from {lon.flat[0]:g} to {lon.flat[-1]:g}"
+                f"grid: expected equally spaced, ascending longitudes, got {_ends(lon)}"
             )
 
     @property
@@ -59,35 +58,47 @@ class LatLon:
         return len(self.lat), len(self.lon)
 
     @property
+    def closes(self) -> bool:
+        """Whether the last longitude is one step before the first."""
+        step = (self.lon[-1] - self.lon[0]) / (len(self.lon) - 1)
+        return bool(abs(step * len(self.lon) - 360) < 0.01)
+
+    @property
     def is_global(self) -> bool:
         """Whether the circles close and the latitudes reach as far as the poles' cells."""
-        step = (self.lon[-1] - self.lon[0]) / (len(self.lon) - 1)
-        gap = max(np.diff(self.lat)) if len(self.lat) > 1 else 180.0
-        covered = 90 - min(-self.lat[0], self.lat[-1]) <= gap
-        return bool(abs(step * len(self.lon) - 360) < 0.01 and covered)
+        covered = 90 - min(-self.lat[0], self.lat[-1]) <= max(np.diff(self.lat))
+        return bool(self.closes and covered)
 
     @cached_property
     def kind(self) -> str:
         """gauss, equiangular, equiangular_offset or other."""
-        n = len(self.lat)
-        known = {
-            "equiangular": np.linspace(-90, 90, n),
-            "equiangular_offset": (np.arange(n) + 0.5) * 180 / n - 90,
-            "gauss": np.degrees(np.arcsin(np.polynomial.legendre.leggauss(n)[0])),
-        }
-        for name, lat in known.items():
-            if self.is_global and np.abs(self.lat - lat).max() < CLOSE:
-                return name
-        return "other"
+        return next((name for name in RULES if self.is_global and self._follows(name)), "other")
+
+    def _follows(self, rule: str) -> bool:
+        return bool(np.abs(self.lat - RULES[rule](len(self.lat))[0]).max() < CLOSE)
+
+    @cached_property
+    def nodes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Latitudes and longitudes without the rounding of the file they came from, degrees."""
+        n = len(self.lon)
+        step = 360 / n if self.closes else (self.lon[-1] - self.lon[0]) / (n - 1)
+        lat = self.lat if self.kind == "other" else RULES[self.kind](len(self.lat))[0]
+        return lat, self.lon[0] + step * np.arange(n)
 
     @cached_property
     def weights(self) -> np.ndarray:
         """Quadrature weights w_j `[n_lat]` of ∫ dμ, by kind; they sum to 2 on a global grid."""
-        n = len(self.lat)
-        rules = {"gauss": _gauss_legendre, "equiangular": _clenshaw_curtis}
         if self.kind == "other":
-            return _bands(self.lat)
-        return rules.get(self.kind, _fejer)(n)
+            return np.diff(self._edges())
+        return RULES[self.kind](len(self.lat))[1].copy()
+
+    def _edges(self) -> np.ndarray:
+        """μ half way between neighbouring latitudes; a global grid reaches to the poles."""
+        lat = self.lat
+        inner = (lat[1:] + lat[:-1]) / 2
+        south, north = 2 * lat[0] - inner[0], 2 * lat[-1] - inner[-1]
+        ends = (-90, 90) if self.is_global else (max(south, -90), min(north, 90))
+        return np.sin(np.radians(np.concatenate([ends[:1], inner, ends[1:]])))
 
     @cached_property
     def area(self) -> np.ndarray:
@@ -109,47 +120,29 @@ class LatLon:
         return lat.ravel(), lon.ravel()
 
 
+#: Kind → (latitudes in degrees, weights) of n circles.
+RULES = {"equiangular": clenshaw_curtis, "equiangular_offset": fejer, "gauss": gauss_legendre}
+
+
 def gauss(n_lat: int, n_lon: int | None = None) -> LatLon:
     """The Gaussian grid; twice as many longitudes as latitudes unless said otherwise."""
-    lat = np.degrees(np.arcsin(np.polynomial.legendre.leggauss(n_lat)[0]))
-    return LatLon(lat, _longitudes(n_lon or 2 * n_lat))
+    return LatLon(gauss_legendre(n_lat)[0], _longitudes(n_lon or 2 * n_lat))
 
 
 def equiangular(n_lat: int, n_lon: int | None = None, poles: bool = True) -> LatLon:
     """Equal steps of latitude, from pole to pole or half a step off them."""
-    n_lon = n_lon or 2 * (n_lat - 1 if poles else n_lat)
-    lat = np.linspace(-90, 90, n_lat) if poles else (np.arange(n_lat) + 0.5) * 180 / n_lat - 90
-    return LatLon(lat, _longitudes(n_lon))
+    lat = clenshaw_curtis(n_lat)[0] if poles else fejer(n_lat)[0]
+    return LatLon(lat, _longitudes(n_lon or 2 * (n_lat - 1 if poles else n_lat)))
 
 
 def _longitudes(n: int) -> np.ndarray:
     return np.arange(n) * 360.0 / n
 
 
-def _gauss_legendre(n: int) -> np.ndarray:
-    return np.polynomial.legendre.leggauss(n)[1]
+def _ascends(x: np.ndarray) -> bool:
+    return x.ndim == 1 and len(x) > 1 and bool(np.all(np.diff(x) > 0) and np.isfinite(x).all())
 
 
-def _clenshaw_curtis(n: int) -> np.ndarray:
-    """∫ cos kθ sin θ dθ = 2/(1 - k²) for even k, applied to the cosine series through the nodes."""
-    theta = np.pi * np.arange(n) / (n - 1)
-    k = np.arange(0, n, 2)
-    terms = 2 / (1 - k**2) * np.where((k == 0) | (k == n - 1), 0.5, 1.0)
-    w = 2 / (n - 1) * np.cos(np.outer(theta, k)) @ terms
-    w[[0, -1]] /= 2
-    return w
-
-
-def _fejer(n: int) -> np.ndarray:
-    theta = np.pi * (np.arange(n) + 0.5) / n
-    k = np.arange(0, n, 2)
-    terms = 2 / (1 - k**2) * np.where(k == 0, 0.5, 1.0)
-    return 2 / n * np.cos(np.outer(theta, k)) @ terms
-
-
-def _bands(lat: np.ndarray) -> np.ndarray:
-    """Height in μ of the band between the midpoints of neighbouring latitudes."""
-    inner = (lat[1:] + lat[:-1]) / 2
-    first, last = lat[0] - (inner[0] - lat[0]), lat[-1] + (lat[-1] - inner[-1])
-    edges = np.concatenate([[max(first, -90)], inner, [min(last, 90)]])
-    return np.diff(np.sin(np.radians(edges)))
+def _ends(x: np.ndarray) -> str:
+    """Number, first and last value, for messages."""
+    return f"{x.size} from {x.flat[0]:g} to {x.flat[-1]:g}" if x.size else "none"

@@ -1,7 +1,7 @@
 """The real spherical-harmonic transform: analysis, synthesis, and what derivatives follow from it.
 
     f(φ, λ) = Σ_{l=0..T} Σ_{m=-l..l} α_lm P_lm(sin φ) e^{imλ},      α_{l,-m} = conj α_lm
-    α_lm    = Σ_j w_j P_lm(μ_j) · (2π/n_lon) Σ_k f(φ_j, λ_k) e^{-imλ_k}
+    α_lm    = Σ_j w_j P_lm(μ_j) · (2π/n_j) Σ_k f(φ_j, λ_k) e^{-imλ_k}
 
     ∇f = (1/a) (im f / cos φ, ∂f/∂φ)            ∇²: -l(l+1)/a²
     δ  = ∇·(u, v),   ζ = k·∇×(u, v),   u = (-∂ψ/∂φ + ∂χ/∂λ / cos φ)/a,  ζ = ∇²ψ,  δ = ∇²χ
@@ -12,6 +12,7 @@ are made in float64 and follow the module's dtype. Orthonormal: ∫ f² dΩ = Σ
 P_l = |α_l0|² + 2 Σ_{m>0} |α_lm|².
 """
 
+from functools import partial
 from typing import final
 
 import numpy as np
@@ -19,67 +20,52 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.calculus.sphere import legendre
+from sciml.calculus.sphere import fourier, legendre
 from sciml.calculus.sphere.grids import LatLon
+from sciml.calculus.sphere.reduced import ReducedGaussian
+from sciml.calculus.sphere.tables import Tables
 from sciml.contracts import UserError
 
 
 @final
 class Harmonics(nn.Module):
-    """Transforms between fields `[..., lat, lon]` and coefficients `[..., l, m, 2]`.
+    """Transforms between fields `[..., *grid]` and coefficients `[..., l, m, 2]`.
 
     Args:
-        grid: gauss or equiangular.
+        grid: gauss, equiangular or reduced Gaussian; fields are `[..., lat, lon]` or `[..., cell]`.
         truncation: largest degree T; the largest that is exact on the grid where None.
         radius: a of the derivatives, in metres, or 1.
 
     Raises:
-        UserError: the grid cannot resolve the truncation exactly.
+        UserError: the grid cannot resolve the truncation exactly; a field of another grid.
     """
 
-    def __init__(self, grid: LatLon, truncation: int | None = None, radius: float = 1.0) -> None:
+    def __init__(
+        self,
+        grid: LatLon | ReducedGaussian,
+        truncation: int | None = None,
+        radius: float = 1.0,
+    ) -> None:
         super().__init__()
         truncation = grid.exact_degree if truncation is None else truncation
-        if not 0 < truncation <= grid.exact_degree:
-            raise UserError(
-                f"harmonics: expected a truncation of 1 to {grid.exact_degree}, which a "
-                f"{grid.kind} grid of {grid.shape[0]} × {grid.shape[1]} resolves exactly, "
-                f"got {truncation}"
-            )
+        _check(grid, truncation)
         self.grid, self.truncation, self.radius = grid, truncation, radius
-        mu = np.sin(np.radians(grid.lat))
-        m = np.arange(truncation + 1)
-        angle = np.outer(np.radians(grid.lon), m)
-        wave = np.stack([np.cos(angle), -np.sin(angle)], axis=-1)  # e^{-imλ} [lon, m, 2]
-        twice = np.where(m == 0, 1.0, 2.0)[:, None]
-        weights = grid.weights[:, None]
-        plain = legendre.functions(mu, truncation)
-        along = m[:, None, None] * legendre.functions(mu, truncation, divided=True)
-        across = legendre.derivatives(mu, truncation)
-        self._hold("to_waves", (wave * 2 * np.pi / len(grid.lon)).reshape(len(grid.lon), -1))
-        self._hold("from_waves", (wave * twice).reshape(len(grid.lon), -1).T)
-        for name, table in (("plain", plain), ("along", along), ("across", across)):
-            self._hold(f"{name}_analysis", table * weights)
-            self._hold(f"{name}_synthesis", table.transpose(0, 2, 1))
-        l = np.arange(truncation + 1.0)
-        self._hold("laplacian", -l * (l + 1) / radius**2)
-        self._hold("inverse_laplacian", np.append([0.0], -(radius**2) / (l * (l + 1))[1:]))
-
-    def _hold(self, name: str, table: np.ndarray) -> None:
-        tensor = torch.from_numpy(np.ascontiguousarray(table)).to(torch.get_default_dtype())
-        self.register_buffer(f"_{name}", tensor, persistent=False)
+        self.circles = fourier.circles(grid, truncation)
+        self.tables = Tables(partial(_meridians, grid, truncation, radius))
 
     # ---- scalars --------------------------------------------------------------------------------
 
-    def analysis(self, f: Float[Tensor, "*b lat lon"]) -> Float[Tensor, "*b l m 2"]:
+    def analysis(self, f: Float[Tensor, "*field"]) -> Float[Tensor, "*b l m 2"]:
         """α of a field."""
-        return self._into("plain", self._waves(f))
+        batch, waves = self._waves(f)
+        return _coefficients(self._into("plain", waves), batch)
 
-    def synthesis(self, alpha: Float[Tensor, "*b l m 2"]) -> Float[Tensor, "*b lat lon"]:
+    def synthesis(self, alpha: Float[Tensor, "*b l m 2"]) -> Float[Tensor, "*field"]:
         """The field of α."""
-        return self._field(self._from("plain", alpha))
+        batch, columns = self._columns(alpha)
+        return self._field(self._from("plain", columns), batch)
 
-    def project(self, f: Float[Tensor, "*b lat lon"]) -> Float[Tensor, "*b lat lon"]:
+    def project(self, f: Float[Tensor, "*field"]) -> Float[Tensor, "*field"]:
         """The part of a field that the truncation holds."""
         return self.synthesis(self.analysis(f))
 
@@ -87,65 +73,115 @@ class Harmonics(nn.Module):
 
     def gradient(
         self, alpha: Float[Tensor, "*b l m 2"]
-    ) -> tuple[Float[Tensor, "*b lat lon"], Float[Tensor, "*b lat lon"]]:
+    ) -> tuple[Float[Tensor, "*field"], Float[Tensor, "*field"]]:
         """(eastward, northward) derivative of the field of α, per unit of the radius."""
-        east = turned(self._from("along", alpha))
-        return self._field(east) / self.radius, self._field(
-            self._from("across", alpha)
-        ) / self.radius
+        batch, columns = self._columns(alpha)
+        columns = columns / self.radius
+        east, north = turned(self._from("along", columns)), self._from("across", columns)
+        return self._field(east, batch), self._field(north, batch)
 
     def vorticity_divergence(
-        self, u: Float[Tensor, "*b lat lon"], v: Float[Tensor, "*b lat lon"]
+        self, u: Float[Tensor, "*field"], v: Float[Tensor, "*field"]
     ) -> tuple[Float[Tensor, "*b l m 2"], Float[Tensor, "*b l m 2"]]:
         """Coefficients of ζ and δ of a vector field, integrated by parts: exact on the grid."""
-        u, v = self._waves(u), self._waves(v)
+        (batch, u), (_, v) = self._waves(u / self.radius), self._waves(v / self.radius)
         vorticity = turned(self._into("along", v)) + self._into("across", u)
         divergence = turned(self._into("along", u)) - self._into("across", v)
-        return vorticity / self.radius, divergence / self.radius
+        return _coefficients(vorticity, batch), _coefficients(divergence, batch)
 
     def wind(
         self, vorticity: Float[Tensor, "*b l m 2"], divergence: Float[Tensor, "*b l m 2"]
-    ) -> tuple[Float[Tensor, "*b lat lon"], Float[Tensor, "*b lat lon"]]:
+    ) -> tuple[Float[Tensor, "*field"], Float[Tensor, "*field"]]:
         """(u, v) with these ζ and δ."""
-        inverse = self._inverse_laplacian[:, None, None] / self.radius
-        psi, chi = inverse * vorticity, inverse * divergence
+        inverse = self.tables.inverse_laplacian / self.radius
+        (batch, psi), (_, chi) = self._columns(vorticity), self._columns(divergence)
+        psi, chi = inverse * psi, inverse * chi
         u = turned(self._from("along", chi)) - self._from("across", psi)
         v = turned(self._from("along", psi)) + self._from("across", chi)
-        return self._field(u), self._field(v)
+        return self._field(u, batch), self._field(v, batch)
 
     def laplacian(self, alpha: Float[Tensor, "*b l m 2"]) -> Float[Tensor, "*b l m 2"]:
         """∇²."""
-        return self._laplacian[:, None, None] * alpha
+        return self.tables.laplacian[:, None, None] * alpha
 
     def inverse_laplacian(self, alpha: Float[Tensor, "*b l m 2"]) -> Float[Tensor, "*b l m 2"]:
         """∇⁻², zero for l = 0."""
-        return self._inverse_laplacian[:, None, None] * alpha
+        return self.tables.inverse_laplacian[:, None, None] * alpha
 
-    # ---- the two halves of a transform ----------------------------------------------------------
+    # ---- the two halves of a transform: waves [m, 2, n, lat], columns [m, 2, n, l] ---------------
 
-    def _waves(self, f: Tensor) -> Tensor:
-        """Fourier coefficients `[..., lat, m, 2]` along the circles."""
-        return (f @ self._to_waves).unflatten(-1, (-1, 2))
+    def _waves(self, f: Tensor) -> tuple[torch.Size, Tensor]:
+        """Shape of the batch and Fourier coefficients along the circles, weighted."""
+        batch = _batch(f, self.grid.shape)
+        return batch, self.circles.waves(f.reshape(-1, *self.grid.shape)) * self.tables.weights
 
-    def _field(self, waves: Tensor) -> Tensor:
-        return waves.flatten(-2) @ self._from_waves
+    def _field(self, waves: Tensor, batch: torch.Size) -> Tensor:
+        return self.circles.field(waves).reshape(*batch, *self.grid.shape)
 
     def _into(self, table: str, waves: Tensor) -> Tensor:
-        return _along_meridians(waves, getattr(self, f"_{table}_analysis"))
+        return _along_meridians(waves, getattr(self.tables, table))
 
-    def _from(self, table: str, alpha: Tensor) -> Tensor:
-        return _along_meridians(alpha, getattr(self, f"_{table}_synthesis"))
+    def _from(self, table: str, columns: Tensor) -> Tensor:
+        return _along_meridians(columns, getattr(self.tables, table).mT)
+
+    def _columns(self, alpha: Tensor) -> tuple[torch.Size, Tensor]:
+        shape = self.truncation + 1, self.truncation + 1, 2
+        batch = _batch(alpha, shape)
+        return batch, alpha.reshape(-1, *shape).permute(2, 3, 0, 1)
 
 
-def turned(alpha: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b 2"]:
-    """i α."""
-    real, imaginary = alpha.unbind(-1)
-    return torch.stack([-imaginary, real], dim=-1)
+def turned(waves: Tensor) -> Tensor:
+    """i times waves or columns `[m, 2, …]`."""
+    real, imaginary = waves.unbind(1)
+    return torch.stack([-imaginary, real], 1)
 
 
 def _along_meridians(x: Tensor, table: Tensor) -> Tensor:
-    """Σ_a x[..., a, m, r] table[m, a, b] → `[..., b, m, r]`: one matrix product per m."""
-    batch, m = x.shape[:-3], x.shape[-2]
-    columns = x.movedim(-2, 0).movedim(-1, -2).reshape(m, -1, x.shape[-3])  # [m, (b, 2), a]
-    out = torch.bmm(columns, table).reshape(m, *batch, 2, table.shape[-1])
-    return out.movedim(0, -1).movedim(-3, -1)
+    """Σ_a x[m, r, n, a] table[m, a, b] → `[m, r, n, b]`."""
+    return torch.bmm(x.flatten(1, 2), table).view(*x.shape[:3], table.shape[2])
+
+
+def _coefficients(columns: Tensor, batch: torch.Size) -> Tensor:
+    alpha = columns.permute(2, 3, 0, 1)
+    return alpha.reshape(*batch, *alpha.shape[1:])
+
+
+def _batch(x: Tensor, shape: tuple[int, ...]) -> torch.Size:
+    """What stands before `shape`."""
+    if tuple(x.shape[-len(shape) :]) != tuple(shape):
+        raise UserError(
+            f"harmonics: expected tensors of [..., {', '.join(map(str, shape))}], got "
+            f"{list(x.shape)}; give the harmonics of the field's own grid and truncation"
+        )
+    return x.shape[: -len(shape)]
+
+
+def _check(grid: LatLon | ReducedGaussian, truncation: int) -> None:
+    if grid.exact_degree < 1:
+        raise UserError(
+            "harmonics: expected a whole Gaussian or equiangular grid, where sums over points are "
+            f"exact integrals, got latitudes of kind {grid.kind!r}; regrid"
+        )
+    if not 0 < truncation <= grid.exact_degree:
+        raise UserError(
+            f"harmonics: expected a truncation of 1 to {grid.exact_degree}, which a {grid.kind} "
+            f"grid of {' × '.join(map(str, grid.shape))} resolves exactly, got {truncation}"
+        )
+
+
+def _meridians(
+    grid: LatLon | ReducedGaussian, truncation: int, radius: float
+) -> dict[str, np.ndarray]:
+    """Legendre functions `[m, lat, l]`: themselves, m times them over cos φ, their derivatives."""
+    lat = grid.nodes[0] if isinstance(grid, LatLon) else grid.lat
+    phi, l = np.radians(lat), np.arange(truncation + 1.0)
+    eigenvalues = -l * (l + 1) / radius**2
+    inverse = np.divide(1, eigenvalues, where=l > 0, out=np.zeros_like(l))
+    return {
+        "weights": grid.weights,
+        "plain": legendre.functions(phi, truncation),
+        "along": l[:, None, None] * legendre.functions(phi, truncation, divided=True),
+        "across": legendre.derivatives(phi, truncation),
+        "laplacian": eigenvalues,
+        "inverse_laplacian": inverse,
+    }
