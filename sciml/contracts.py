@@ -252,7 +252,8 @@ class Data(Protocol):
 class Metric(Protocol):
     """What validation reports: sums that add over batches and ranks, and a function of their means.
 
-    So no root mean square is ever averaged over batches.
+    So no root mean square is ever averaged over batches. A metric of very many numbers may have
+    `headlines`, the names of those that are printed; all of them are written.
     """
 
     def statistics(self, model: "nn.Module", batch: Any) -> "dict[str, tuple[Tensor, Tensor]]":

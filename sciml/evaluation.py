@@ -60,9 +60,18 @@ def finish(parts: Parts, model: "nn.Module", run: Path, costs: Mapping[str, Any]
     }
     runs.write_json(run / "metrics.json", metrics)
     _illustrate(parts.system, run)
-    print(tables.against_published(metrics, parts.published))
+    print(tables.against_published(_headlines(parts, metrics), parts.published))
     print(f"run folder: {run}")
     return Result(run, metrics, model)
+
+
+def _headlines(parts: Parts, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What is printed of the metrics: all of them, or those that the metric calls its headlines."""
+    chosen = getattr(parts.system.metric, "headlines", None)
+    if chosen is None:
+        return dict(metrics)
+    wanted = {*chosen, *parts.published}
+    return {k: v for k, v in metrics.items() if "/" not in k or k in wanted}
 
 
 def _illustrate(system: System, run: Path) -> None:

@@ -23,6 +23,8 @@ from sciml.globe.statistics import Statistics
 
 #: Increments that the gradients' size is taken from.
 INCREMENTS = 64
+#: Channels whose errors are printed while training goes on.
+PRINTED = 4
 
 
 @final
@@ -123,4 +125,10 @@ def _metric(
                 truncation, mean,
             )
         )  # fmt: skip
-    return ForecastMetric(scores, evaluation.steps, archive.step / 3600)
+    hours = archive.step / 3600
+    shown = [
+        f"rmse_over_persistence/{name}/{step * hours:g}h"
+        for step in evaluation.steps
+        for name in channels.names[:PRINTED]
+    ]
+    return ForecastMetric(scores, evaluation.steps, hours, headlines=shown)

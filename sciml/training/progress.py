@@ -3,6 +3,7 @@
 import shutil
 import sys
 import time
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, TextIO
 
@@ -65,9 +66,15 @@ def line(step: int, module: Fit) -> str:
     for name, loss in module.latest.losses.items() if module.latest else ():
         weight = float(weights.get(name, 1.0))
         parts.append(f"{name} {float(loss):.2e}" + ("" if weight == 1 else f" ×{weight:.3g}"))
+    headlines = getattr(module.metric, "headlines", None)
     parts += [
         f"{name} {value:.3e}"
         for name, value in module.validation.items()
-        if not name.startswith("held_out/")
+        if not name.startswith("held_out/") and is_shown(name, headlines)
     ]
     return "  ".join(parts)
+
+
+def is_shown(name: str, headlines: Collection[str] | None) -> bool:
+    """Whether a value is for the eye: of a metric with headlines, these alone."""
+    return headlines is None or "/" not in name or name in headlines

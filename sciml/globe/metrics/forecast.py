@@ -31,6 +31,7 @@ class ForecastMetric(nn.Module):
         steps: numbers of the steps that are scored, from 1 on.
         hours: length of a step.
         boundary: gives what is applied to every new state, as in training.
+        headlines: names of the values that are printed; all of them where None.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class ForecastMetric(nn.Module):
         steps: Sequence[int],
         hours: float = 6,
         boundary: Callable[[Any], After] | None = None,
+        headlines: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
+        self.headlines = None if headlines is None else tuple(headlines)
         self.scores, self.steps = nn.ModuleList(scores), wanted(steps)
         self.hours, self.boundary = hours, boundary
 

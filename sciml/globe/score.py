@@ -1,0 +1,171 @@
+"""Forecasts judged by the truth: every score by channel and lead time, one start at a time.
+
+RMSE and bias in the channel's units, both beside the forecast that nothing changes; anomaly
+correlation and activity against the mean of the truth; the power of every total wavenumber.
+Areas are WeatherBench 2's (`metrics.definitions.cell_areas`), so that numbers can be compared.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray
+
+from sciml import atomic
+from sciml.contracts import UserError
+from sciml.globe import variables
+from sciml.globe.archive import Archive, open_archive, open_forecast
+from sciml.globe.channels import Channel, Channels, number
+from sciml.globe.metrics import Errors, Spectra
+from sciml.globe.metrics.definitions import cell_areas
+from sciml.globe.metrics.forecast import by_lead, lead
+from sciml.globe.schema import LEAD, TIME
+
+#: States of the truth whose mean is the climatology, at most, evenly over its times.
+MEAN_OF = 500
+
+
+def write(forecast: str | Path, truth: str | Path, folder: Path) -> str:
+    """Scores a forecast store and writes `scores.json` and figures; the table that is printed.
+
+    Raises:
+        UserError: no forecast, a truth that lacks its channels, its grid or all of its times.
+    """
+    from sciml.globe.figures import scores as figures
+
+    data = open_forecast(forecast)
+    channels = channels_of(data)
+    archive = open_archive(truth, channels, gaps="allowed")
+    found, starts = scores(data, channels, archive)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    atomic.write(folder / "scores.json", json.dumps({"starts": starts, **found}, indent=1) + "\n")
+    table = figures.arranged(found)
+    drawn = [str(path) for path, _ in figures.draw(table, folder)]
+    return "\n".join([printed(table, starts), *drawn, f"scores: {folder / 'scores.json'}"])
+
+
+def channels_of(data: xarray.Dataset) -> Channels:
+    """The channels of a forecast store, level by level.
+
+    Raises:
+        UserError: a variable that is not known by its name.
+    """
+    found = []
+    for name in map(str, data.data_vars):
+        if TIME not in data[name].dims or name.endswith("_reference"):
+            continue
+        known = variables.find(name)
+        if known is None:
+            raise UserError(f"score: expected known quantities in the forecast, got {name!r}")
+        axes = [str(d) for d in data[name].dims if d not in (TIME, LEAD, "longitude", "latitude")]
+        levels = [number(float(v)) for v in data[axes[0]].values] if axes else [None]
+        for level in levels:
+            short = known.short if level is None else f"{known.short}{level:g}"
+            found.append(
+                Channel(
+                    short, known.name, level, known.units, known.standard_name,
+                    known.name.replace("_", " "), axes[0] if axes else "level",
+                )
+            )  # fmt: skip
+    return Channels(tuple(found))
+
+
+def scores(
+    data: xarray.Dataset, channels: Channels, archive: Archive
+) -> tuple[dict[str, float], int]:
+    """All scores by their flat names (`rmse/z500/24h`), and how many starts they are the mean of.
+
+    Starts whose times the truth does not hold are left out.
+    """
+    leads = (data[LEAD].values / np.timedelta64(1, "s")).astype(np.int64)
+    _require_grid(data, archive)
+    judges, whole = _judges(channels, archive), _whole(data, leads, archive)
+    totals: dict[str, torch.Tensor] = {}
+    for start in whole:
+        initial = _truth(archive, start)
+        for n, step in enumerate(leads):
+            one, true = _state(data, channels, start, n), _truth(archive, start + int(step))
+            for judge in judges:
+                for name, pair in judge.statistics(one, true, initial).items():
+                    key = f"{name}/{lead(1, step / 3600)}"
+                    sums = torch.stack([torch.as_tensor(part).double() for part in pair])
+                    totals[key] = totals.get(key, 0) + sums
+    means = {name: float(total / weight) for name, (total, weight) in totals.items()}
+    values = [judge.value for judge in judges]
+    found: dict[str, float] = {}
+    for step in leads:
+        found |= by_lead(means, [1], step / 3600, values)
+    return found, len(whole)
+
+
+def _judges(channels: Channels, archive: Archive) -> list[Any]:
+    """Errors, and spectra where the grid resolves them."""
+    mean = climatology(archive)
+    area = cell_areas(archive.grid.lat, archive.grid.shape[1])
+    judges: list[Any] = [Errors(area, channels.names, mean)]
+    if archive.grid.exact_degree > 4:
+        judges.append(Spectra(archive.grid, channels.names, mean=mean.mean((-2, -1))))
+    return judges
+
+
+def _whole(data: xarray.Dataset, leads: np.ndarray, archive: Archive) -> list[int]:
+    """The starts, seconds since 1970, whose every time the truth holds."""
+    starts = data[TIME].values.astype("datetime64[s]").astype(np.int64)
+    held = set(archive.times.tolist())
+    whole = [int(s) for s in starts if all(int(s + step) in held for step in (0, *leads))]
+    if not whole:
+        raise UserError(
+            f"score: expected the truth at the times of the forecast, got none of its "
+            f"{len(starts)} starts whole; the truth has {len(archive.times)} times"
+        )
+    return whole
+
+
+def _truth(archive: Archive, time: int) -> torch.Tensor:
+    """`[1, C, lat, lon]` at a time that the archive holds."""
+    return torch.from_numpy(archive.read([int(np.searchsorted(archive.times, time))]))
+
+
+def climatology(archive: Archive) -> np.ndarray:
+    """The mean `[C, lat, lon]` of states spread evenly over an archive's times."""
+    chosen = np.unique(np.linspace(0, len(archive.times) - 1, MEAN_OF).astype(int))
+    total = np.zeros(archive.shape[1:])
+    for one in chosen:
+        total += archive.read([one])[0]
+    return total / len(chosen)
+
+
+def _state(data: xarray.Dataset, channels: Channels, start: int, step: int) -> torch.Tensor:
+    """float32 `[1, C, lat, lon]` of one start and lead time."""
+    at = data.sel({TIME: np.datetime64(start, "s")}).isel({LEAD: step})
+    fields = []
+    for channel in channels:
+        one = at[channel.variable]
+        if channel.level is not None:
+            one = one.sel({channel.axis: channel.level})
+        fields.append(one.transpose("latitude", "longitude").sortby("latitude").values)
+    return torch.from_numpy(np.stack(fields)[None].astype(np.float32))
+
+
+def _require_grid(data: xarray.Dataset, archive: Archive) -> None:
+    lat = np.sort(data.latitude.values)
+    same = (len(lat), data.sizes["longitude"]) == archive.grid.shape
+    if not (same and np.allclose(lat, archive.grid.lat, atol=1e-3)):
+        raise UserError(
+            f"score: expected the grid of the forecast, {len(lat)} × {data.sizes['longitude']}, "
+            f"got {archive.grid.shape[0]} × {archive.grid.shape[1]} in the truth; regrid one"
+        )
+
+
+def printed(table: dict[str, dict[str, dict[float, float]]], starts: int) -> str:
+    """RMSE, its ratio to persistence and anomaly correlation, as aligned text."""
+    kinds = [k for k in ("rmse", "rmse_over_persistence", "acc") if k in table]
+    hours = sorted(next(iter(table["rmse"].values())))
+    lines = [f"{starts} forecasts", "score".ljust(30) + "".join(f"{h:>10g} h" for h in hours)]
+    for kind in kinds:
+        for channel, by_hour in table[kind].items():
+            row = "".join(f"{by_hour[hour]:>12.4g}" for hour in hours)
+            lines.append(f"{kind}/{channel}".ljust(30) + row)
+    return "\n".join(lines)

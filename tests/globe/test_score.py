@@ -1,0 +1,75 @@
+"""Scores of a forecast store against a truth, by their definitions and through the command."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sciml import cli
+from sciml.calculus.sphere import gauss
+from sciml.globe.channels import Channels
+from sciml.globe.metrics.definitions import cell_areas
+from sciml.globe.writer import ArchiveWriter, ForecastWriter
+
+GRID, STEP = gauss(12), 21600
+CHANNELS = Channels.named(["z500", "u500"])
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> tuple[Path, Path, np.ndarray, np.ndarray]:
+    """Truth at 8 times; forecasts from times 0 and 2, two steps long, with errors of our own."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 10, (8, 2, *GRID.shape)).astype(np.float32)
+    truth[:, 0] += 54000
+    times = STEP * np.arange(8)
+    with ArchiveWriter(tmp_path / "truth.zarr", CHANNELS, GRID) as out:
+        out.append(times, truth)
+    errors = rng.normal(0, 3, (2, 2, 2, *GRID.shape)).astype(np.float32)
+    made = np.stack([truth[s + 1 : s + 3] + errors[n] for n, s in enumerate((0, 2))])
+    leads = STEP * np.array([1, 2])
+    with ForecastWriter(tmp_path / "f.zarr", CHANNELS, GRID, times[[0, 2]], leads) as out:
+        for n, start in enumerate((0, 2)):
+            out.put(int(times[start]), iter(made[n]))
+    return tmp_path / "f.zarr", tmp_path / "truth.zarr", made, truth
+
+
+def test_scores_are_what_they_say(stores, tmp_path, capsys):
+    forecast, truth, made, states = stores
+    assert cli.main(["score", str(forecast), str(truth), "--to", str(tmp_path / "s")]) == 0
+    found = json.loads((tmp_path / "s/scores.json").read_text())
+    area = cell_areas(GRID.lat, GRID.shape[1])
+    for n, hours in enumerate((6, 12)):
+        true = np.stack([states[s + 1 + n] for s in (0, 2)])
+        squared = (((made[:, n] - true) ** 2) * area).sum((-2, -1)).mean(0)
+        np.testing.assert_allclose(
+            [found[f"rmse/{c}/{hours}h"] for c in CHANNELS.names], np.sqrt(squared), rtol=1e-4
+        )
+        still = (((states[[0, 2]] - true) ** 2) * area).sum((-2, -1)).mean(0)
+        ratio = np.sqrt(squared / still)
+        np.testing.assert_allclose(
+            [found[f"rmse_over_persistence/{c}/{hours}h"] for c in CHANNELS.names], ratio, rtol=1e-4
+        )
+    assert found["starts"] == 2 and "power_ratio/u500/l3/12h" in found
+    said = capsys.readouterr().out
+    assert "rmse/z500" in said and "scorecard.png" in said
+    assert (tmp_path / "s/figures/lead_times.png").stat().st_size > 1000
+
+
+def test_a_truth_of_other_times_is_refused(stores, tmp_path, capsys):
+    forecast, _, _, states = stores
+    with ArchiveWriter(tmp_path / "late.zarr", CHANNELS, GRID) as out:
+        out.append(10**9 + STEP * np.arange(4), states[:4])
+    assert cli.main(["score", str(forecast), str(tmp_path / "late.zarr")]) == 2
+    assert "got none of its 2 starts whole" in capsys.readouterr().err
+
+
+def test_a_truth_on_another_grid_is_refused(stores, tmp_path, capsys):
+    forecast, *_ = stores
+    other = gauss(8)
+    with ArchiveWriter(tmp_path / "coarse.zarr", CHANNELS, other) as out:
+        fields = np.zeros((4, 2, *other.shape), np.float32)
+        fields[:, 0] += 54000
+        out.append(STEP * np.arange(4), fields)
+    assert cli.main(["score", str(forecast), str(tmp_path / "coarse.zarr")]) == 2
+    assert "12 × 24, got 8 × 16" in capsys.readouterr().err
