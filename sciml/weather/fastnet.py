@@ -13,7 +13,7 @@ are two is published, which two is not). The cell's own x_c enters its update in
 nothing but the mesh edges is embedded first: with both, the preset has 62.2 M parameters, as is
 published.
 
-Source: Met Office FastNet v1.1, model card of its public checkpoint; E. Dunstan et al., "FastNet:
+Source: Met Office FastNet v1.1, model card of its public checkpoint; T. Dunstan et al., "FastNet:
 improving the physical consistency of machine-learning weather prediction models through loss
 function design" (2025), arXiv:2509.17601.
 """
