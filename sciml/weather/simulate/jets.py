@@ -1,11 +1,10 @@
-"""Random mid-latitude jets, and the climate that keeps such jets alive.
+"""Random mid-latitude jets: initial states of many unlike atmospheres.
 
     u(φ) = Σ_± U_± exp(-((φ ∓ φ_±)/w_±)²)        ζ = ζ(u) + ζ',  ζ' in l = 4…20,  Φ by balance
 
 One jet on each side of the equator, of random speed, latitude and width, and vorticity noise whose
-variance is the same for every degree. The zonal wind of the poles' cells is smooth because the jets
-have died out there. Heating relaxes the layer towards the geopotential that balances the mean jets
-on both sides.
+variance is the same for every degree. The wind is smooth at the poles because the jets have died
+out there.
 """
 
 from dataclasses import dataclass
@@ -45,11 +44,16 @@ def random_jets(
     draws = torch.rand(members, 3, 2, generator=generator, dtype=torch.float64).numpy()
     ranges = np.array([jets.speed, jets.latitude, jets.width])[:, None]  # [3, 1, 2]
     speed, latitude, width = np.moveaxis(ranges[..., 0] + np.ptp(ranges, -1) * draws, 1, 0)
-    u = zonal_wind(layer.grid.lat, speed, latitude, width)  # [members, lat]
-    field = torch.as_tensor(u, dtype=layer.f.dtype, device=layer.f.device)
-    field = field[..., None].expand(-1, -1, len(layer.grid.lon))
-    zeta, _ = layer.harmonics.vorticity_divergence(field, torch.zeros_like(field))
+    u = _on_grid(layer, zonal_wind(layer.grid.lat, speed, latitude, width))
+    zeta, _ = layer.harmonics.vorticity_divergence(u, torch.zeros_like(u))
     return layer.balanced(zeta + noise(layer, generator, members, jets))
+
+
+def jet_pair(layer: ShallowWater, speed: float, latitude: float, width: float) -> Tensor:
+    """The state `[1, 3, l, m, 2]` of the same jet on each side of the equator, in balance."""
+    both = (np.full((1, 2), value) for value in (speed, latitude, width))
+    u = _on_grid(layer, zonal_wind(layer.grid.lat, *both))
+    return layer.balanced(layer.harmonics.vorticity_divergence(u, torch.zeros_like(u))[0])
 
 
 def zonal_wind(
@@ -72,3 +76,9 @@ def noise(layer: ShallowWater, generator: torch.Generator, members: int, jets: J
     parts[:, :, 0, 1] = 0
     drawn = parts * torch.as_tensor(scale)[..., None]
     return drawn.to(dtype=layer.f.dtype, device=layer.f.device)
+
+
+def _on_grid(layer: ShallowWater, u: np.ndarray) -> Tensor:
+    """`[b, lat]` → `[b, lat, lon]`."""
+    field = torch.as_tensor(u, dtype=layer.f.dtype, device=layer.f.device)
+    return field[..., None].expand(-1, -1, len(layer.grid.lon))

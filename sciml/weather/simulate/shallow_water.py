@@ -1,10 +1,8 @@
-"""A shallow-water atmosphere: the equations, their dissipation, and the way back to a climate.
+"""A shallow-water atmosphere: the equations with a hyperdiffusion of ζ, δ and Φ.
 
-    ∂x/∂t = [equations] - D x - κ (ζ, δ, 0) - (Φ - Φ_eq)/τ
+    ∂x/∂t = N(x) + L x - D x,      D_l = (1/τ_T) (l(l+1)/(T(T+1)))ⁿ
 
-D is a hyperdiffusion of ζ, δ and Φ, D_l = (1/τ_T) (l(l+1)/(T(T+1)))ⁿ, implicit like the gravity
-waves. κ is a drag, Φ_eq the geopotential towards which heating relaxes the layer; both are off
-unless a climate is asked for.
+L, the linear gravity waves, and D are implicit.
 
 Source: J. J. Hack, R. Jakob, NCAR Tech. Note TN-343 (1992) (the spectral form); L. M. Polvani,
 R. K. Scott, S. J. Thomas, Mon. Wea. Rev. 132 (2004) 2539-2550 (hyperdiffusion by e-folding time).
@@ -24,7 +22,6 @@ from sciml.calculus.sphere import Harmonics, LatLon
 from sciml.contracts import UserError
 from sciml.physics import earth
 from sciml.physics import shallow_water as equations
-from sciml.physics.earth import DAY
 from sciml.weather.simulate import time_steps
 from sciml.weather.simulate.time_steps import Past
 
@@ -44,32 +41,15 @@ class Dissipation:
 
 
 @final
-@dataclass(frozen=True)
-class Climate:
-    """Heating and drag.
-
-    Args:
-        equilibrium: Φ_eq `[b or 1, l, m, 2]`, m² s⁻²; its mean has to be the state's.
-        relaxation: τ, seconds.
-        drag: 1/κ, seconds.
-    """
-
-    equilibrium: Tensor
-    relaxation: float = 10 * DAY
-    drag: float = 20 * DAY
-
-
-@final
 class ShallowWater:
     """A layer of fluid on the sphere, for `time_steps.step`.
 
     Args:
         grid: Gaussian, so that products of resolved fields are exact.
-        truncation: T; the largest for which products of three fields' degrees alias nowhere,
-            (2 n_lat - 1) / 3, where None.
+        truncation: T; the largest whose products of two fields do not alias, (2 n_lat - 1)/3,
+            where None.
         mean: Φ̄, m² s⁻².
         dissipation: hyperdiffusion.
-        climate: heating and drag, or none.
         dtype: of all tables and states.
         device: of the tables.
 
@@ -83,7 +63,6 @@ class ShallowWater:
         truncation: int | None = None,
         mean: float = 5600 * earth.GRAVITY,
         dissipation: Dissipation = Dissipation(),
-        climate: Climate | None = None,
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
     ) -> None:
@@ -94,7 +73,7 @@ class ShallowWater:
                 f"shallow water: expected a truncation of 1 to {unaliased}, whose products a "
                 f"{grid.kind} grid of {grid.shape[0]} × {grid.shape[1]} resolves, got {truncation}"
             )
-        self.grid, self.mean, self.climate = grid, mean, climate
+        self.grid, self.mean = grid, mean
         with tables_in(dtype):
             self.harmonics = Harmonics(grid, truncation, earth.RADIUS).to(device)
         self.f = torch.as_tensor(earth.coriolis(grid.lat)[:, None], dtype=dtype, device=device)
@@ -106,13 +85,8 @@ class ShallowWater:
         self._squared = torch.as_tensor(l * (l + 1) / earth.RADIUS**2, **column)[:, None, None]
 
     def nonlinear(self, x: Float[Tensor, "b 3 l m 2"]) -> Float[Tensor, "b 3 l m 2"]:
-        """Advection, rotation, heating and drag."""
-        N = equations.nonlinear(x, self.harmonics, self.f, self.mean)
-        if self.climate is None:
-            return N
-        N[:, :2] -= x[:, :2] / self.climate.drag
-        N[:, 2] -= (x[:, 2] - self.climate.equilibrium) / self.climate.relaxation
-        return N
+        """Advection and rotation."""
+        return equations.nonlinear(x, self.harmonics, self.f, self.mean)
 
     def linear(self, x: Float[Tensor, "b 3 l m 2"]) -> Float[Tensor, "b 3 l m 2"]:
         """Gravity waves and hyperdiffusion; the latter does not touch the mean."""

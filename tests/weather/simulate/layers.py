@@ -10,9 +10,9 @@ from sciml.weather.simulate.shallow_water import Dissipation, ShallowWater
 IDEAL = Dissipation(time=float("inf"))
 
 
-def layer(n_lat=32, depth=5600.0, dissipation=IDEAL, **settings):
+def layer(n_lat=32, depth=5600.0, dissipation=IDEAL):
     return ShallowWater(
-        gauss(n_lat), mean=GRAVITY * depth, dissipation=dissipation, dtype=torch.float64, **settings
+        gauss(n_lat), mean=GRAVITY * depth, dissipation=dissipation, dtype=torch.float64
     )
 
 

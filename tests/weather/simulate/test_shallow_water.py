@@ -12,7 +12,7 @@ from sciml.physics import shallow_water as equations
 from sciml.physics.earth import DAY
 from sciml.weather.simulate import williamson
 from sciml.weather.simulate.jets import random_jets
-from sciml.weather.simulate.shallow_water import Climate, Dissipation, ShallowWater
+from sciml.weather.simulate.shallow_water import Dissipation, ShallowWater
 
 
 def jets(water, members=1, seed=3):
@@ -118,19 +118,6 @@ def test_a_member_does_not_depend_on_its_neighbours():
     torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-9 * largest(alone[0]))
 
 
-def test_heating_and_drag_lead_back_to_the_equilibrium():
-    """Equal rates of heating and drag take exp(-t/τ) off small waves on a fluid at rest."""
-    free = layer(16)
-    rest = resting(free)
-    forced = layer(16, climate=Climate(rest[:, 2], 2 * DAY, 2 * DAY))
-    x = rest.clone()
-    x[:, 0, 3, 1, 0], x[:, 2, 4, 2, 0] = 1e-10, 1e-3
-    wanted, found = (w.run(x, 2 * DAY, 1200.0) - rest for w in (free, forced))
-    for part in (0, 2):
-        ratio = found[:, part].norm() / wanted[:, part].norm()
-        assert ratio == pytest.approx(np.exp(-1), rel=0.02)
-
-
 def test_truncations_that_alias_are_refused():
     with pytest.raises(UserError, match="truncation of 1 to 21"):
         ShallowWater(gauss(32), 31)
@@ -151,6 +138,7 @@ def test_random_jets_are_balanced_and_repeatable():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_unstable_jet_rolls_up_alike_at_every_resolution():
     """Day 6 of Galewsky et al. with their ν = 1e5 m² s⁻¹ ∇²: waves of ζ up to l = 42."""
     nu, seen = 1e5, {}
