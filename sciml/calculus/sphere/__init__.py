@@ -1,7 +1,21 @@
-"""Calculus on the sphere: grids and areas, spherical harmonics, gradient, power spectrum."""
+"""Calculus on the sphere: grids, harmonics and spectra, gradients, interpolation, regridding."""
 
+from sciml.calculus.sphere.gradient import FiniteDifferences
 from sciml.calculus.sphere.grids import LatLon, equiangular, gauss
 from sciml.calculus.sphere.harmonics import Harmonics
 from sciml.calculus.sphere.reduced import ReducedGaussian
+from sciml.calculus.sphere.regrid import Conservative
+from sciml.calculus.sphere.sampling import Interpolation
+from sciml.calculus.sphere.trajectories import Departure
 
-__all__ = ["Harmonics", "LatLon", "ReducedGaussian", "equiangular", "gauss"]
+__all__ = [
+    "Conservative",
+    "Departure",
+    "FiniteDifferences",
+    "Harmonics",
+    "Interpolation",
+    "LatLon",
+    "ReducedGaussian",
+    "equiangular",
+    "gauss",
+]

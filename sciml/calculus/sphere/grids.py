@@ -89,11 +89,17 @@ class LatLon:
     def weights(self) -> np.ndarray:
         """Quadrature weights w_j `[n_lat]` of ∫ dμ, by kind; they sum to 2 on a global grid."""
         if self.kind == "other":
-            return np.diff(self._edges())
+            return np.diff(self.edges)
         return RULES[self.kind](len(self.lat))[1].copy()
 
-    def _edges(self) -> np.ndarray:
-        """μ half way between neighbouring latitudes; a global grid reaches to the poles."""
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """Sines of latitude `[n_lat + 1]` between the circles, such that bands have their weights.
+
+        Half way between the circles where there is no quadrature rule.
+        """
+        if self.kind != "other":
+            return np.append(-1.0, np.cumsum(self.weights) - 1).clip(-1, 1)
         lat = self.lat
         inner = (lat[1:] + lat[:-1]) / 2
         south, north = 2 * lat[0] - inner[0], 2 * lat[-1] - inner[-1]
