@@ -1,6 +1,8 @@
 """Windows of time by step: which ones a step sees is a function of (seed, step) alone."""
 
 import itertools
+import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Forcing", "Forecasts", "Window"]
 
+#: Seconds after which the interpreter passes from one thread to another that waits for it.
+HANDOVER = sys.getswitchinterval()
+#: Every so many batches one is made when it is asked for, to see how long it takes.
+TRIED = 64
 #: Streams of random numbers: the order of the windows, their symmetries.
 _ORDER, _SYMMETRY = 0, 1
 
@@ -247,9 +253,20 @@ def _moved(fields: Tensor, signs: np.ndarray, moves: list[tuple[int, bool]]) -> 
 
 
 def _ahead(make: Callable[[int], Window], start: int) -> Iterator[Window]:
-    """Batches `start`, …: the next one is made while the one before is used."""
+    """Batches `start`, …: those that take long to make are made while the one before is used.
+
+    The others are made when they are asked for: the interpreter takes `HANDOVER` to pass from one
+    busy thread to another.
+    """
+
+    def timed(n: int) -> tuple[Window, float]:
+        begin = time.perf_counter()
+        return make(n), time.perf_counter() - begin
+
     with ThreadPoolExecutor(1, "windows") as executor:
-        coming = executor.submit(make, start)
-        for n in itertools.count(start + 1):
-            ready, coming = coming, executor.submit(make, n)
-            yield ready.result()
+        coming = None
+        for n in itertools.count(start):
+            batch, took = timed(n) if coming is None else coming.result()
+            slow = took > HANDOVER and (n + 1) % TRIED
+            coming = executor.submit(timed, n + 1) if slow else None
+            yield batch

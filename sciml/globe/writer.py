@@ -28,6 +28,8 @@ from sciml.globe.schema import LEAD, TIME, Schema
 
 #: Bytes of states that are held, and become one file for each variable of a Zarr store.
 BLOCK = 64 * 2**20
+#: Bytes of a variable that are compressed together: much less is slow, much more is read in vain.
+CHUNK = 2**20
 #: Attribute by which a store is known again.
 LAYOUT = "layout"
 
@@ -69,7 +71,7 @@ class ArchiveWriter:
             self.store.note({STATUS: INCOMPLETE})
         else:
             self.times = np.empty(0, np.int64)
-            self.store = _created(self.path, self.schema, attributes, [self.times], (self.block,))
+            self.store = _created(self.path, self.schema, attributes, [self.times], self.block)
 
     def append(self, times: Sequence[int] | np.ndarray, fields: np.ndarray) -> None:
         """Adds states that are later than all before.
@@ -172,14 +174,13 @@ class ForecastWriter:
         for name, axis in (("starts", self.starts), ("leads", self.leads)):
             if axis.ndim != 1 or not len(axis) or (np.diff(axis) <= 0).any():
                 raise UserError(f"{self.path}: expected {name} that ascend, got {axis.tolist()}")
-        self.block, self._owner = min(_block(self.schema), len(self.leads)), not join
+        self.block, self._owner = _block(self.schema, len(self.leads)), not join
         axes = [self.starts, self.leads]
         if join or _begun(self.path):
             self.store = _reopened(self.path, self.schema, axes)
             self.finished = {int(s) for s in self.starts if self._whole(int(s))}
         else:
-            block = (1, self.block)
-            self.store = _created(self.path, self.schema, attributes, axes, block)
+            self.store = _created(self.path, self.schema, attributes, axes, self.block)
             self.finished: set[int] = set()
         if join and isinstance(self.store, stores.NetcdfStore):
             self.store.close()
@@ -266,10 +267,16 @@ class ForecastWriter:
         self.close() if kind is None else self.store.close()
 
 
-def _block(schema: Schema) -> int:
-    """How many states are held until they are written."""
+def _block(schema: Schema, most: int = 2**30) -> int:
+    """How many states are held until they are written: a power of 2, and no more than needed."""
     cells = int(np.prod(schema.grid.shape))
-    return max(1, BLOCK // (4 * len(schema.channels) * cells))
+    return _fitting(BLOCK, 4 * len(schema.channels) * cells, most)
+
+
+def _fitting(room: int, size: int, most: int) -> int:
+    """The largest power of 2 of pieces of a size that fit, just above `most` where more do."""
+    fitting = 1 << max(0, (room // size).bit_length() - 1)
+    return min(fitting, 1 << (most - 1).bit_length())
 
 
 def _begun(path: Path) -> bool:
@@ -287,7 +294,7 @@ def _created(
     schema: Schema,
     attributes: Mapping[str, Any] | None,
     leading: Sequence[np.ndarray],
-    block: tuple[int, ...],
+    block: int,
 ) -> stores.Store:
     """A new store with its axes and variables; the layout is noted last."""
     store = stores.create(path)
@@ -299,8 +306,14 @@ def _created(
         for axis in axes:
             store.axis(axis.name, axis.dims, axis.values, axis.attributes)
         for field in schema.fields:
-            shape = (*map(len, leading), *schema.extent(field))
-            store.field(field.name, schema.dims(field), shape, block, field.attributes)
+            extent = schema.extent(field)
+            shape = (*map(len, leading), *extent)
+            chunk = _fitting(CHUNK, 4 * int(np.prod(extent)), block)
+            single = (1,) * (len(leading) - 1)
+            store.field(
+                field.name, schema.dims(field), shape, (*single, chunk), (*single, block),
+                field.attributes,
+            )  # fmt: skip
         store.note({LAYOUT: _layout(schema, leading[1:] and leading)})
     return store
 

@@ -1,6 +1,7 @@
 """Windows of time: which ones a step sees, and that they hold what the archive holds."""
 
 import itertools
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from globe.archive import sets
 from torch import Tensor
 
 from sciml.contracts import Data, UserError
+from sciml.globe import data as module
 from sciml.globe.archive import Archive, open_archive
 from sciml.globe.data import Forecasts
 from sciml.globe.splits import Shares, Trajectories
@@ -183,12 +185,16 @@ def test_a_checkpoint_of_other_batches_is_refused(make: Any) -> None:
             other.load_state_dict(state)
 
 
-def test_the_next_batch_is_made_ahead_and_a_loader_can_be_left(make: Any) -> None:
-    import threading
-
+def test_slow_batches_are_made_ahead_and_a_loader_can_be_left(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = threading.active_count()
     loader = make().train_dataloader(0)
-    next(loader)
+    expected = [starts(next(loader)) for _ in range(10)]
+    monkeypatch.setattr(module, "HANDOVER", 0.0)
+    monkeypatch.setattr(module, "TRIED", 4)
+    loader = make().train_dataloader(0)
+    assert [starts(next(loader)) for _ in range(10)] == expected
     assert threading.active_count() == before + 1
     loader.close()
     assert threading.active_count() == before
@@ -197,6 +203,7 @@ def test_the_next_batch_is_made_ahead_and_a_loader_can_be_left(make: Any) -> Non
 def test_what_goes_wrong_ahead_is_said_when_it_is_asked_for(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "HANDOVER", 0.0)
     data = make()
     whole = data.window
     made = iter([True, True, False])

@@ -81,8 +81,9 @@ class Part:
         with reading(self.path), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "invalid value encountered", RuntimeWarning)
             field = self.data[located.name].isel({k: v for k, v in index.items() if k is not None})
-            field = field.transpose(*(dim for dim in located.dims if dim is not None))
-            values = field.values
+            values = field.values  # transposed afterwards: xarray reads a transposed view slowly
+        order = [field.dims.index(dim) for dim in located.dims if dim is not None]
+        values = values.transpose(order)
         axes = (len(rows), len(levels), *self.horizontal.stored)
         lacking = tuple(n for n, dim in enumerate(located.dims) if dim is None)
         expected = tuple(size for n, size in enumerate(axes) if n not in lacking)

@@ -39,12 +39,13 @@ class Store(Protocol):
         name: str,
         dims: tuple[str, ...],
         shape: tuple[int, ...],
+        chunk: tuple[int, ...],
         block: tuple[int, ...],
         attributes: Mapping[str, Any],
     ) -> None:
-        """A float32 variable, NaN until written, one entry of the leading axes a chunk.
+        """A float32 variable, NaN until written.
 
-        `block` entries along the leading axes are written at once.
+        Along the leading axes `chunk` entries are compressed together, `block` written at once.
         """
         ...
 
@@ -164,14 +165,14 @@ class ZarrStore:
         name: str,
         dims: tuple[str, ...],
         shape: tuple[int, ...],
+        chunk: tuple[int, ...],
         block: tuple[int, ...],
         attributes: Mapping[str, Any],
     ) -> None:
-        leading = len(block)
-        chunks = (*[1] * leading, *shape[leading:])
+        rest = shape[len(block) :]
         self._array(
             name, dims, shape, np.dtype("float32"), attributes,
-            chunks=chunks, shards=(*block, *shape[leading:]), fill_value=float("nan"),
+            chunks=(*chunk, *rest), shards=(*block, *rest), fill_value=float("nan"),
         )  # fmt: skip
 
     def _array(
@@ -258,13 +259,14 @@ class NetcdfStore:
         name: str,
         dims: tuple[str, ...],
         shape: tuple[int, ...],
+        chunk: tuple[int, ...],
         block: tuple[int, ...],
         attributes: Mapping[str, Any],
     ) -> None:
         self._dimensions(dims, shape)
         variable = self.file.createVariable(
             name, "f4", dims, fill_value=np.float32("nan"),
-            chunksizes=(*[1] * len(block), *shape[len(block) :]),
+            chunksizes=(*chunk, *shape[len(chunk) :]),
         )  # fmt: skip
         variable.setncatts(dict(attributes))
 
