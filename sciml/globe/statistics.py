@@ -10,7 +10,7 @@ Source: T. F. Chan, G. H. Golub, R. J. LeVeque, Amer. Statist. 37 (1983) 242-247
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, final
@@ -22,6 +22,8 @@ from sciml.contracts import UserError
 
 #: Bytes of states that are looked at together.
 PIECE = 64 * 2**20
+#: Relative to the mean: far below what float32 fields that vary at all can have.
+ROUNDING = 1e-11
 
 
 class States(Protocol):
@@ -110,22 +112,37 @@ def statistics(states: States, stretches: Iterable[tuple[int, int]]) -> Statisti
         UserError: no two times follow one another.
     """
     area = np.asarray(states.grid.area, np.float64).ravel()
-    size = max(1, PIECE // max(1, 8 * int(np.prod(states.fields.shape[1:]))))
     values, changes, climate = Moments(area), Moments(area), _Mean()
-    for start, stop in stretches:
-        last = None
-        for first in range(start, stop, size):
-            piece = np.asarray(states.fields[first : min(first + size, stop)], np.float64)
-            piece = piece.reshape(*piece.shape[:2], -1)
-            values.add(piece)
-            climate.add(piece)
-            led = piece if last is None else np.concatenate([last, piece])
-            changes.add(np.diff(led, axis=0))
-            last = piece[-1:]
+    last = np.empty((0, *states.fields.shape[1:]))
+    for piece, first in _pieces(states, stretches):
+        values.add(piece)
+        climate.add(piece)
+        changes.add(np.diff(piece if first else np.concatenate([last, piece]), axis=0))
+        last = piece[-1:]
     if not changes.count:
         raise UserError("statistics: expected at least two times that follow one another, got none")
     climatology = climate.mean.reshape(states.fields.shape[1:]).astype(np.float32)
-    return Statistics(states.channels.names, values.mean, values.std, changes.std, climatology)
+    names = states.channels.names
+    return Statistics(names, values.mean, values.std, changes.std, climatology)
+
+
+def moments(states: States, stretches: Iterable[tuple[int, int]]) -> "Moments":
+    """Mean and standard deviation alone, of any times."""
+    found = Moments(np.asarray(states.grid.area, np.float64).ravel())
+    for piece, _ in _pieces(states, stretches):
+        found.add(piece)
+    return found
+
+
+def _pieces(
+    states: States, stretches: Iterable[tuple[int, int]]
+) -> Iterator[tuple[np.ndarray, bool]]:
+    """float64 `[time, channel, cell]`, and whether a stretch begins with it."""
+    size = max(1, PIECE // max(1, 8 * int(np.prod(states.fields.shape[1:]))))
+    for start, stop in stretches:
+        for first in range(start, stop, size):
+            piece = np.asarray(states.fields[first : min(first + size, stop)], np.float64)
+            yield piece.reshape(*piece.shape[:2], -1), first == start
 
 
 @final
@@ -159,8 +176,9 @@ class Moments:
 
     @property
     def std(self) -> np.ndarray:
-        """`[channel]`."""
-        return np.sqrt(self._squares / self.count)
+        """`[channel]`; 0 where only rounding is left of it."""
+        std = np.sqrt(self._squares / self.count)
+        return np.where(std > ROUNDING * abs(self.mean), std, 0.0)
 
 
 @final

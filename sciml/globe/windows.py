@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 
@@ -18,9 +19,9 @@ class Window:
         time: `[B, T]` int64 seconds since 1970-01-01.
     """
 
-    state: Tensor
-    forcing: Tensor | None
-    time: Tensor
+    state: Float[Tensor, "batch time channel *grid"]
+    forcing: Float[Tensor, "batch time forcing *grid"] | None
+    time: Int64[Tensor, "batch time"]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Window":
         """Fields on a device in a precision; times stay whole seconds."""

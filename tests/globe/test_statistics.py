@@ -50,6 +50,13 @@ def test_a_small_spread_on_a_large_mean_is_not_lost() -> None:
     assert statistics(frames, [(0, 50)]).std[0] == pytest.approx(spread, rel=1e-6)
 
 
+def test_a_channel_that_never_changes_has_no_spread() -> None:
+    fields = sets.states(9)
+    fields[:, 1] = 0.1
+    found = statistics(Staged(fields, sets.times_of(9), sets.CHANNELS, sets.GRID), [(0, 9)])
+    assert found.std[1] == found.increment_std[1] == 0 and (found.std[[0, 2, 3, 4]] > 0).all()
+
+
 def test_masked_points_do_not_count(frames: Staged) -> None:
     fields = frames.fields.copy()
     fields[:, 1, :2] = np.nan
