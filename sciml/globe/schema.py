@@ -95,7 +95,7 @@ class Schema:
         return Field(name, axis, numbers, levels, _attributes(members[0]))
 
     def _level(self, channel: Channel) -> int:
-        return int(np.searchsorted(self.axes[channel.axis], channel.level))
+        return self.axes[channel.axis].tolist().index(channel.level)
 
     @property
     def horizontal(self) -> tuple[str, ...]:

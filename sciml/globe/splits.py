@@ -3,10 +3,10 @@
 A split is made of stretches `[start, stop)` of indices into the times, each without a gap.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class Shares:
         return _checked({name: _cut(runs, first, beyond) for name, (first, beyond) in cuts})
 
 
-def _given(split: Dates | Trajectories | Shares) -> Mapping[str, Sequence | float]:
+def _given(split: Dates | Trajectories | Shares) -> dict[str, Any]:
     named = {name: getattr(split, name) for name in (TRAIN, VALIDATION, TEST)}
     return {name: value for name, value in named.items() if value is not None}
 

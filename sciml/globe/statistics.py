@@ -27,11 +27,16 @@ ROUNDING = 1e-11
 
 
 class States(Protocol):
-    """States by time: `fields[a:b]` is `[b - a, C, *grid]`."""
+    """States by time, as `staging.Staged`: `fields[a:b]` is `[b - a, C, *grid]`."""
 
-    fields: Any
-    channels: Any
-    grid: Any
+    @property
+    def fields(self) -> Any: ...
+
+    @property
+    def channels(self) -> Any: ...
+
+    @property
+    def grid(self) -> Any: ...
 
 
 @final

@@ -42,12 +42,8 @@ class Symmetries:
         Raises:
             UserError: such a grid, or a name in `odd` that there is not.
         """
-        lat = getattr(grid, "lat", None)
-        if (
-            len(grid.shape) != 2
-            or not grid.is_global
-            or not np.allclose(lat, -lat[::-1], atol=1e-3)
-        ):
+        regular = len(grid.shape) == 2 and grid.is_global
+        if not regular or not np.allclose(grid.lat, -grid.lat[::-1], atol=1e-3):
             raise UserError(
                 "symmetries: expected a global latitude-longitude grid that is its own mirror "
                 "image; set symmetries=null"

@@ -176,12 +176,12 @@ class ForecastWriter:
                 raise UserError(f"{self.path}: expected {name} that ascend, got {axis.tolist()}")
         self.block, self._owner = _block(self.schema, len(self.leads)), not join
         axes = [self.starts, self.leads]
+        self.finished: set[int] = set()
         if join or _begun(self.path):
             self.store = _reopened(self.path, self.schema, axes)
-            self.finished = {int(s) for s in self.starts if self._whole(int(s))}
+            self.finished |= {int(s) for s in self.starts if self._whole(int(s))}
         else:
             self.store = _created(self.path, self.schema, attributes, axes, self.block)
-            self.finished: set[int] = set()
         if join and isinstance(self.store, stores.NetcdfStore):
             self.store.close()
             raise UserError(f"{self.path}: NetCDF is written by one process; take .zarr")

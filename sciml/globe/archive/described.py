@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +29,9 @@ class Described:
     select: Mapping[str, int] = field(default_factory=dict)
     ranges: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
-    def of(self, what: str, *keys: str) -> object | None:
+    def of(self, what: str, *keys: str) -> Any:
         """The first of several keys that `what` (`names`, `units` …) tells of."""
-        given: Mapping[str, object] = getattr(self, what)
+        given: Mapping[str, Any] = getattr(self, what)
         return next((given[key] for key in keys if key in given), None)
 
     @property

@@ -65,7 +65,7 @@ class Part:
             return
         rows, back = np.unique(at[here], return_inverse=True)
         for located in self.located:
-            into[np.ix_(here, located.channels)] = self.values(located, rows)[back]
+            into[np.ix_(here, np.array(located.channels))] = self.values(located, rows)[back]
 
     def values(self, located: Located, rows: Sequence[int] | np.ndarray = (0,)) -> np.ndarray:
         """`[rows, channels, *grid]` in canonical order and units; `rows` ascend.

@@ -146,7 +146,7 @@ def writing(path: Path) -> Iterator[None]:
 class ZarrStore:
     """Zarr, format 3; several entries of the leading axes are one file (a shard)."""
 
-    def __init__(self, path: Path, mode: str) -> None:
+    def __init__(self, path: Path, mode: Any) -> None:
         import zarr
 
         self.path = path
@@ -200,7 +200,8 @@ class ZarrStore:
         """Every file is whole as soon as it is there."""
 
     def get(self, name: str) -> np.ndarray:
-        return np.asarray(self.group[name][...])
+        array: Any = self.group[name]
+        return np.asarray(array[...])
 
     def whole(self, name: str, start: tuple[int, ...]) -> bool:
         array: Any = self.group[name]
@@ -238,7 +239,7 @@ class ZarrStore:
 class NetcdfStore:
     """NetCDF 4, by one process."""
 
-    def __init__(self, path: Path, mode: str) -> None:
+    def __init__(self, path: Path, mode: Any) -> None:
         import netCDF4
 
         self.path = path

@@ -85,7 +85,11 @@ def _bounds(period: Sequence[str]) -> tuple[int, int]:
         first, last = (np.datetime64(str(date)) for date in period)
     except ValueError as error:
         raise UserError(f"period: expected dates such as 2000-01-31, got {period!r}") from error
-    return tuple(int(d.astype("datetime64[s]").astype(np.int64)) for d in (first, last + 1))
+    return _stamp(first), _stamp(last + 1)
+
+
+def _stamp(date: np.datetime64) -> int:
+    return int(date.astype("datetime64[s]").astype(np.int64))
 
 
 def iso(time: int) -> str:
@@ -149,7 +153,7 @@ def require_even(times: np.ndarray, step: int | None, gaps: str, where: str) -> 
     if gaps not in ("refused", "allowed"):
         raise UserError(f"gaps: expected 'refused' or 'allowed', got {gaps!r}")
     found = runs(times, step)
-    if gaps == "refused" and len(found) > 1:
+    if gaps == "refused" and step is not None and len(found) > 1:
         stop = found[0][1]
         raise UserError(
             f"{where}: expected a time every {describe(step)}, got {iso(times[stop])} after "
@@ -158,7 +162,7 @@ def require_even(times: np.ndarray, step: int | None, gaps: str, where: str) -> 
         )
 
 
-def describe(step: int | None) -> str:
+def describe(step: int) -> str:
     """`6 h`, `1 month`."""
     if step == MONTH:
         return "month"
