@@ -78,7 +78,7 @@ def make(name: str, out: str | None, words: Sequence[str]) -> Path:
     function = _function(entry["made_by"])
     arguments = {**entry.get("arguments", {}), **_given(name, function, words)}
     target = Path(out) if out else folder() / f"{name}{entry.get('suffix', '.nc')}"
-    if target.exists():
+    if target.exists() and not entry.get("resumes"):
         raise UserError(f"data: {target} is there already; delete it, or give another --out")
     target.parent.mkdir(parents=True, exist_ok=True)
     return Path(function(target, **arguments))

@@ -42,7 +42,8 @@ def write(forecast: str | Path, truth: str | Path, folder: Path) -> str:
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     atomic.write(folder / "scores.json", json.dumps({"starts": starts, **found}, indent=1) + "\n")
     table = figures.arranged(found)
-    drawn = [str(path) for path, _ in figures.draw(table, folder)]
+    units = {channel.name: channel.units for channel in channels}
+    drawn = [str(path) for path, _ in figures.draw(table, folder, units)]
     return "\n".join([printed(table, starts), *drawn, f"scores: {folder / 'scores.json'}"])
 
 

@@ -99,7 +99,7 @@ def assemble(
         data=data,
         metric=_metric(archive, statistics, evaluation, truncation),
         predictor=ForecastPredictor(data, evaluation.shown),
-        figures=figures.Figures(),
+        figures=figures.Figures({channel.name: channel.units for channel in channels}),
         tested=data.test_dataloader,
     )
 

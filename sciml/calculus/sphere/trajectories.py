@@ -86,7 +86,7 @@ def coordinates(x: Float[Tensor, "b 3 n"]) -> tuple[Float[Tensor, "b n"], Float[
     return torch.rad2deg(lat), torch.rad2deg(torch.atan2(y, x))
 
 
-def geodesic(x: Float[Tensor, "b 3 n"], d: Float[Tensor, "b 3 n"]) -> Float[Tensor, "b 3 n"]:
+def geodesic(x: Float[Tensor, "#b 3 n"], d: Float[Tensor, "#b 3 n"]) -> Float[Tensor, "#b 3 n"]:
     """exp_x(d)."""
     length = (d * d).sum(1, keepdim=True)
     safe = torch.where(length > 0, length, 1).sqrt()
@@ -95,8 +95,8 @@ def geodesic(x: Float[Tensor, "b 3 n"], d: Float[Tensor, "b 3 n"]) -> Float[Tens
 
 
 def transported(
-    vector: Float[Tensor, "b 3 n"], origin: Float[Tensor, "b 3 n"], x: Float[Tensor, "b 3 n"]
-) -> Float[Tensor, "b 3 n"]:
+    vector: Float[Tensor, "#b 3 n"], origin: Float[Tensor, "#b 3 n"], x: Float[Tensor, "#b 3 n"]
+) -> Float[Tensor, "#b 3 n"]:
     """τ_x: a tangent at `origin`, carried along the arc to `x`, which is not its antipode."""
     along = (x * vector).sum(1, keepdim=True) / (1 + (x * origin).sum(1, keepdim=True))
     return vector - (x + origin) * along

@@ -7,8 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from sciml.drawing.sheet import colour_bar
-
 
 def by_lead(axes: Axes, hours: np.ndarray, curves: Mapping[str, np.ndarray], ylabel: str) -> None:
     """Scores `[lead]` by name; baselines, whose names are in the legend, are dashed."""
@@ -60,4 +58,6 @@ def scorecard(
     axes.grid(False)
     axes.set(xlabel="lead time (h)")
     axes.set_title(title)
-    colour_bar(axes, shown)
+    bar = axes.figure.colorbar(shown, cax=axes.inset_axes((1.03, 0, 0.04, 1)))
+    bar.set_ticks([tick for tick in (0.0, 0.5, 1.0, 1.5, 2.0) if tick <= norm.vmax])
+    bar.outline.set_linewidth(0.5)

@@ -33,18 +33,18 @@ def arranged(metrics: Mapping[str, object]) -> Table:
     return table
 
 
-def draw(table: Table, run: Path) -> Drawn:
-    """The scorecard and the curves, where there are scores."""
+def draw(table: Table, run: Path, units: Mapping[str, str]) -> Drawn:
+    """The scorecard and the curves, where there are scores; `units` are the channels'."""
     if RATIO not in table:
         return []
-    return [_draw_scorecard(table[RATIO], run), _draw_curves(table, run)]
+    return [_draw_scorecard(table[RATIO], run), _draw_curves(table, run, units)]
 
 
 def _draw_scorecard(ratios: Mapping[str, Mapping[float, float]], run: Path) -> tuple[Path, str]:
     channels, hours = list(ratios), sorted(next(iter(ratios.values())))
     values = np.array([[ratios[c][hour] for hour in hours] for c in channels])
-    size = (1.6 + 0.55 * len(hours), 1.1 + 0.24 * len(channels))
-    with sheet(run, "scorecard", (max(size[0], 4.0), size[1])) as (figure, path):
+    size = (max(4.0, 1.9 + 0.55 * len(hours)), max(2.2, 1.3 + 0.24 * len(channels)))
+    with sheet(run, "scorecard", size) as (figure, path):
         axes = figure.subplots()
         curves.scorecard(axes, values, channels, hours, "RMSE / RMSE of persistence")
     worst = np.unravel_index(values.argmax(), values.shape)
@@ -55,7 +55,7 @@ def _draw_scorecard(ratios: Mapping[str, Mapping[float, float]], run: Path) -> t
     return path, caption
 
 
-def _draw_curves(table: Table, run: Path) -> tuple[Path, str]:
+def _draw_curves(table: Table, run: Path, units: Mapping[str, str]) -> tuple[Path, str]:
     channels = list(table["rmse"])
     shown = channels if len(channels) <= 6 else channels[:: max(1, len(channels) // 6)][:6]
     columns = min(3, len(shown))
@@ -70,11 +70,12 @@ def _draw_curves(table: Table, run: Path) -> tuple[Path, str]:
                 if channel in table.get(kind, {}):
                     ratio = np.array([table[kind][channel][h] for h in hours])
                     lines[name] = lines["forecast"] / ratio
-            curves.by_lead(axes, hours, lines, f"RMSE of {channel}")
+            unit = f" ({units[channel]})" if channel in units else ""
+            curves.by_lead(axes, hours, lines, f"RMSE of {channel}{unit}")
         for axes in stack[len(shown) :]:
             axes.set_visible(False)
         stack[0].legend()
     return path, (
         "Root mean square error over the test set by lead time, beside the forecasts that nothing "
-        "changes and that the mean state holds; in the units of the channel."
+        "changes and that the mean state holds."
     )
