@@ -4,12 +4,12 @@
     h_n = MLP[q_n, mean_e (W f_e) ∘ (W x_s)]                   to the mesh
     h   ← h + LayerNorm MLP[h, mean_e (W f_e) ∘ (W h_s)]       layer by layer
     y_c = MLP[x_c, mean_e (W f_e) ∘ (W h_s)]                   to the grid
-    s'  = resolved(s + increment_std · y, without the mean of what is conserved)
+    s'  = resolved(s, increment_std · y without the mean of what is conserved)
 
 "carried" is what the air brings along the great-circle trajectory of the state's own wind. Nothing
 depends on longitude but the mesh itself. In training, white noise of `noise` increment standard
-deviations, cut to the resolved space, is added to the input, not to the target: without it
-one-step training makes forecasts that blow up within two days.
+deviations is added to the state that comes in, not to the target: without it one-step training
+makes forecasts that blow up within two days.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,6 +50,7 @@ class FilterNetwork(nn.Module):
         conserved: names of the channels whose global mean stays.
         advected: whether what the air carries is an input.
         resolved: whether the state is cut to the resolved space.
+        gains: whether the change has a learned gain by degree there.
         noise: on the input in training, in units of the increment's st.dev.
         radius: of the sphere, metres.
 
@@ -73,7 +74,8 @@ class FilterNetwork(nn.Module):
         conserved: Sequence[str] = (),
         advected: bool = True,
         resolved: bool = True,
-        noise: float = 0.1,
+        gains: bool = True,
+        noise: float = 0.2,
         radius: float = 6.371e6,
     ) -> None:
         super().__init__()
@@ -87,7 +89,7 @@ class FilterNetwork(nn.Module):
         if conserved:
             self.mass = ConservedMean(grid.area, [names.index(n) for n in conserved], total)
         cut = resolved and harmonics is not None
-        self.resolved = Resolved(harmonics, channels.pairs(), total) if cut else None
+        self.resolved = Resolved(harmonics, channels.pairs(), total, gains) if cut else None
 
         mesh = icosahedral(refinement) if isinstance(refinement, int) else refinement
         cells, nodes = Points.of(grid), mesh.points
@@ -121,7 +123,7 @@ class FilterNetwork(nn.Module):
         change = self.change(state, forcing)
         if self.mass is not None:
             change = self.mass(change)
-        return state + change if self.resolved is None else self.resolved(state + change)
+        return state + change if self.resolved is None else self.resolved(state, change)
 
     def change(self, state: Tensor, forcing: Tensor | None = None) -> Float[Tensor, "b c *grid"]:
         """What the network adds to a state over the time step, before mass and cut."""
@@ -145,9 +147,9 @@ class FilterNetwork(nn.Module):
 
     def _noise(self, state: Tensor) -> Tensor:
         """From torch's default generator, which training seeds by step."""
-        unit = self.noise * by_channel(self.scaling.increment_std, state)
-        noise = torch.randn_like(state) * unit
-        return noise if self.resolved is None else self.resolved(noise)
+        return torch.randn_like(state) * (
+            self.noise * by_channel(self.scaling.increment_std, state)
+        )
 
     def place(
         self, model: nn.Module, objective: Any, batch: Any, average: Callable[[Tensor], Tensor]

@@ -29,6 +29,7 @@ class Graph:
         source: `[e]` index into `sources`.
         target: `[e]` index into `targets`, ascending.
         level: `[e]` kind of the edge: the refinement on the mesh, 0 elsewhere.
+        closeness: `[e]` falls to 0 where the edge would be given to another neighbour.
     """
 
     sources: Points
@@ -36,9 +37,20 @@ class Graph:
     source: np.ndarray
     target: np.ndarray
     level: np.ndarray
+    closeness: np.ndarray
 
     def __len__(self) -> int:
         return len(self.source)
+
+    @cached_property
+    def share(self) -> np.ndarray:
+        """`[e]` weights of a mean over the edges into each receiver, by closeness; they sum to 1.
+
+        Without them a mean over nearest neighbours jumps from cell to cell with their choice, which
+        a forecast would show as noise of the grid's scale.
+        """
+        some = self.closeness + 1e-3
+        return some / np.bincount(self.target, some)[self.target]
 
     @cached_property
     def displacement(self) -> np.ndarray:
@@ -81,7 +93,8 @@ class Graph:
 
 def on_mesh(mesh: Mesh) -> Graph:
     """The mesh's own edges."""
-    return Graph(mesh.points, mesh.points, mesh.source, mesh.target, mesh.level)
+    alike = np.ones(len(mesh.source))
+    return Graph(mesh.points, mesh.points, mesh.source, mesh.target, mesh.level, alike)
 
 
 def nearest_targets(count: int) -> Connection:
@@ -89,9 +102,9 @@ def nearest_targets(count: int) -> Connection:
     nearest sender."""
 
     def connect(sources: Points, targets: Points) -> Graph:
-        _require(count, targets)
-        near = cKDTree(targets.position).query(sources.position, k=count)[1].reshape(-1)
-        return _joined(sources, targets, np.repeat(np.arange(len(sources)), count), near)
+        near, closeness = _nearest(targets, sources, count)
+        senders = np.repeat(np.arange(len(sources)), count)
+        return _joined(sources, targets, senders, near, closeness)
 
     return connect
 
@@ -100,9 +113,9 @@ def nearest_sources(count: int) -> Connection:
     """Each receiver gets from its `count` nearest senders."""
 
     def connect(sources: Points, targets: Points) -> Graph:
-        _require(count, sources)
-        near = cKDTree(sources.position).query(targets.position, k=count)[1].reshape(-1)
-        return _joined(sources, targets, near, np.repeat(np.arange(len(targets)), count))
+        near, closeness = _nearest(sources, targets, count)
+        receivers = np.repeat(np.arange(len(targets)), count)
+        return _joined(sources, targets, near, receivers, closeness)
 
     return connect
 
@@ -124,25 +137,43 @@ def within(radius: float) -> Connection:
         near = cKDTree(sources.position).query_ball_point(targets.position, radius)
         count = [len(n) for n in near]
         source = np.concatenate([np.asarray(n, dtype=np.int64) for n in near])
-        return _joined(sources, targets, source, np.repeat(np.arange(len(targets)), count))
+        target = np.repeat(np.arange(len(targets)), count)
+        distance = np.linalg.norm(sources.position[source] - targets.position[target], axis=-1)
+        return _joined(sources, targets, source, target, _closeness(distance, radius))
 
     return connect
 
 
-def _require(count: int, points: Points) -> None:
-    if not 1 <= count <= len(points):
+def _nearest(among: Points, of: Points, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` nearest points, one after another, and their closeness against the next one."""
+    if not 1 <= count < len(among):
         raise UserError(
-            f"graph: expected 1 to {len(points)} neighbours, as many as there are, got {count}"
+            f"graph: expected 1 to {len(among) - 1} neighbours out of {len(among)}, got {count}"
         )
+    distance, near = cKDTree(among.position).query(of.position, k=count + 1)
+    closeness = _closeness(distance[:, :-1], distance[:, -1:])
+    return near[:, :-1].ravel(), closeness.ravel()
 
 
-def _joined(sources: Points, targets: Points, source: np.ndarray, target: np.ndarray) -> Graph:
+def _closeness(distance: np.ndarray, reach: np.ndarray | float) -> np.ndarray:
+    return np.clip(1 - distance / reach, 0, 1) ** 2
+
+
+def _joined(
+    sources: Points,
+    targets: Points,
+    source: np.ndarray,
+    target: np.ndarray,
+    closeness: np.ndarray,
+) -> Graph:
     """Sorted by target and source, every target reached."""
     missing = np.flatnonzero(np.bincount(target, minlength=len(targets)) == 0)
     if len(missing):
         nearest = cKDTree(sources.position).query(targets.position[missing])[1]
         source, target = np.concatenate([source, nearest]), np.concatenate([target, missing])
+        closeness = np.concatenate([closeness, np.ones(len(missing))])
     order = np.lexsort((source, target))
     source, target = source[order], target[order]
     assert len(np.unique(target)) == len(targets), "a node was left without a neighbour"
-    return Graph(sources, targets, source, target, np.zeros(len(source), dtype=np.int64))
+    level = np.zeros(len(source), dtype=np.int64)
+    return Graph(sources, targets, source, target, level, closeness[order])

@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sciml.weather.filtered import filtered_sum
 from sciml.weather.graphs import Graph
 
 
@@ -40,7 +41,6 @@ class Edges(nn.Module):
         degree = torch.bincount(target, minlength=self.targets)
         self.register_buffer("source", source, persistent=False)
         self.register_buffer("target", target, persistent=False)
-        self.register_buffer("share", 1 / degree[:, None, None].float(), persistent=False)
         #: Messages per target where every target gets the same number, else 0.
         self.uniform = int(degree[0]) if bool((degree == degree[0]).all()) else 0
 
@@ -60,10 +60,6 @@ class Edges(nn.Module):
             return messages.unflatten(0, (-1, self.uniform)).sum(1)
         total = messages.new_zeros(self.targets, *messages.shape[1:])
         return total.index_add(0, self.target, messages)
-
-    def mean(self, messages: Float[Tensor, "e b c"]) -> Float[Tensor, "n b c"]:
-        """Mean over the edges into each node."""
-        return self.sum(messages) * self.share
 
 
 @final
@@ -161,7 +157,7 @@ class NodeUpdate(nn.Module):
 
 @final
 class FilterMessages(nn.Module):
-    """mean_e (W f_e) ∘ (W_s h_s).
+    """mean_e (W f_e) ∘ (W_s h_s), neighbours weighed by their closeness.
 
     Args:
         graph: its `directions` are f_e.
@@ -173,13 +169,14 @@ class FilterMessages(nn.Module):
         super().__init__()
         f = torch.from_numpy(graph.directions).float()
         f = f / f.square().mean(0).sqrt().clamp(min=1e-6)
-        self.register_buffer("directions", f, persistent=False)
+        share = torch.from_numpy(graph.share).float()[:, None]
+        self.register_buffer("directions", f * share, persistent=False)  # a sum is then the mean
         self.filter = nn.Linear(f.shape[1], width, bias=False)
         self.sender = nn.Linear(sender, width)
 
     def forward(self, h: Float[Tensor, "n b c"], edges: Edges) -> Float[Tensor, "m b width"]:
-        filters = self.filter(self.directions)[:, None]
-        return edges.mean(filters * edges.senders(self.sender(h)))
+        filters, sent = self.filter(self.directions), self.sender(h)
+        return filtered_sum(filters, sent, edges.source, edges.target, edges.targets)
 
 
 @final

@@ -99,5 +99,5 @@ def test_gradient_by_finite_differences() -> None:
 
 @pytest.mark.parametrize("grid", [planets.octahedral(4), planets.band(0, 40, 0, 40, 5)])
 def test_refused_where_the_grid_does_not_close(grid) -> None:
-    with pytest.raises(UserError, match="global latitude-longitude grid"):
+    with pytest.raises(UserError, match="global grid of latitudes and longitudes"):
         Advection(grid, HOURS, planets.RADIUS)

@@ -96,9 +96,24 @@ def test_directions_hold_all_products_to_third_order() -> None:
     np.testing.assert_allclose(graph.directions[:, :10] @ fit, cube, atol=1e-10)
 
 
+def test_shares_are_means_that_do_not_jump() -> None:
+    """Along a line of receivers a mean of a smooth field changes by no more than a step explains,
+    where the plain mean over the same neighbours jumps."""
+    nodes = icosahedral(3).points
+    line = Points(np.linspace(20, 22, 4001), np.linspace(5, 40, 4001))
+    step = np.linalg.norm(np.diff(line.position, axis=0), axis=1).max()
+    field = nodes.position[:, 0]
+    for connection in (nearest_sources(3), within(0.25)):
+        graph = connection(nodes, line)
+        np.testing.assert_allclose(np.bincount(graph.target, graph.share), 1)
+        value = np.bincount(graph.target, graph.share * field[graph.source])
+        plain = np.bincount(graph.target, field[graph.source]) / np.bincount(graph.target)
+        assert np.abs(np.diff(value)).max() < 6 * step < np.abs(np.diff(plain)).max() / 3
+
+
 def test_refused() -> None:
     cells, nodes = Points.of(gauss(8)), icosahedral(0).points
-    with pytest.raises(UserError, match="expected 1 to 12 neighbours"):
-        nearest_targets(13)(cells, nodes)
+    with pytest.raises(UserError, match="expected 1 to 11 neighbours out of 12, got 12"):
+        nearest_targets(12)(cells, nodes)
     with pytest.raises(UserError, match="radius of 0 to 2"):
         within(0.0)
