@@ -19,7 +19,11 @@ import numpy as np
 from sciml.globe.channels import AXES, Channel, Channels, number
 
 TIME, LEAD, LON, LAT, CELL = "time", "prediction_timedelta", "longitude", "latitude", "cell"
-_SINCE = {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+_SINCE = {
+    "units": "seconds since 1970-01-01",
+    "calendar": "proleptic_gregorian",
+    "units_metadata": "leap_seconds: none",
+}
 _CF: dict[str, dict[str, str]] = {
     LON: {"units": "degrees_east", "standard_name": "longitude", "long_name": "longitude",
           "axis": "X"},
@@ -169,5 +173,6 @@ def _attributes(channel: Channel) -> dict[str, str]:
         "units": channel.units,
         "standard_name": channel.standard_name,
         "long_name": channel.long_name or channel.variable.replace("_", " "),
+        "units_metadata": "temperature: on_scale" if channel.units in ("K", "degC") else "",
     }
     return {key: value for key, value in named.items() if value}

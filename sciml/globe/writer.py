@@ -11,7 +11,6 @@ A store is marked incomplete until its writer ends without an error. What was cu
 by readers, and gone on with by a writer of the same name and layout.
 """
 
-import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,14 +23,10 @@ from sciml.globe.archive import stores
 from sciml.globe.archive import times as clock
 from sciml.globe.archive.opening import INCOMPLETE, STATUS
 from sciml.globe.channels import Channels
+from sciml.globe.layout import BLOCK, begun, block_length, created, reopened
 from sciml.globe.schema import LEAD, TIME, Schema
 
-#: Bytes of states that are held, and become one file for each variable of a Zarr store.
-BLOCK = 64 * 2**20
-#: Bytes of a variable that are compressed together: much less is slow, much more is read in vain.
-CHUNK = 2**20
-#: Attribute by which a store is known again.
-LAYOUT = "layout"
+__all__ = ["BLOCK", "ArchiveWriter", "ForecastWriter"]
 
 
 @final
@@ -62,16 +57,16 @@ class ArchiveWriter:
         resume: bool = False,
     ) -> None:
         self.path, self.schema = Path(path), Schema(channels, grid, (TIME,))
-        self.block = _block(self.schema)
+        self.block = block_length(self.schema)
         self._waiting = np.empty((self.block, len(channels), *grid.shape), np.float32)
         self._stamps: list[int] = []
         if resume and self.path.exists():
-            self.store = _reopened(self.path, self.schema)
+            self.store = reopened(self.path, self.schema)
             self.times = self.store.get(TIME).astype(np.int64)
             self.store.note({STATUS: INCOMPLETE})
         else:
             self.times = np.empty(0, np.int64)
-            self.store = _created(self.path, self.schema, attributes, [self.times], self.block)
+            self.store = created(self.path, self.schema, attributes, [self.times], self.block)
 
     def append(self, times: Sequence[int] | np.ndarray, fields: np.ndarray) -> None:
         """Adds states that are later than all before.
@@ -174,14 +169,14 @@ class ForecastWriter:
         for name, axis in (("starts", self.starts), ("leads", self.leads)):
             if axis.ndim != 1 or not len(axis) or (np.diff(axis) <= 0).any():
                 raise UserError(f"{self.path}: expected {name} that ascend, got {axis.tolist()}")
-        self.block, self._owner = _block(self.schema, len(self.leads)), not join
+        self.block, self._owner = block_length(self.schema, len(self.leads)), not join
         axes = [self.starts, self.leads]
         self.finished: set[int] = set()
-        if join or _begun(self.path):
-            self.store = _reopened(self.path, self.schema, axes)
+        if join or begun(self.path):
+            self.store = reopened(self.path, self.schema, axes)
             self.finished |= {int(s) for s in self.starts if self._whole(int(s))}
         else:
-            self.store = _created(self.path, self.schema, attributes, axes, self.block)
+            self.store = created(self.path, self.schema, attributes, axes, self.block)
         if join and isinstance(self.store, stores.NetcdfStore):
             self.store.close()
             raise UserError(f"{self.path}: NetCDF is written by one process; take .zarr")
@@ -265,80 +260,3 @@ class ForecastWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close() if kind is None else self.store.close()
-
-
-def _block(schema: Schema, most: int = 2**30) -> int:
-    """How many states are held until they are written: a power of 2, and no more than needed."""
-    cells = int(np.prod(schema.grid.shape))
-    return _fitting(BLOCK, 4 * len(schema.channels) * cells, most)
-
-
-def _fitting(room: int, size: int, most: int) -> int:
-    """The largest power of 2 of pieces of a size that fit, just above `most` where more do."""
-    fitting = 1 << max(0, (room // size).bit_length() - 1)
-    return min(fitting, 1 << (most - 1).bit_length())
-
-
-def _begun(path: Path) -> bool:
-    """Whether a store that is not whole stands there."""
-    if not path.exists():
-        return False
-    store = stores.reopen(path, "r")
-    begun = store.attributes.get(STATUS) == INCOMPLETE
-    store.close()
-    return begun
-
-
-def _created(
-    path: Path,
-    schema: Schema,
-    attributes: Mapping[str, Any] | None,
-    leading: Sequence[np.ndarray],
-    block: int,
-) -> stores.Store:
-    """A new store with its axes and variables; the layout is noted last."""
-    store = stores.create(path)
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    with stores.writing(path):
-        store.note({"Conventions": "CF-1.11", "history": f"{now}: written by sciml"})
-        store.note(attributes or {})
-        axes = [schema.time(leading[0]), *map(schema.lead, leading[1:]), *schema.coordinates()]
-        for axis in axes:
-            store.axis(axis.name, axis.dims, axis.values, axis.attributes)
-        for field in schema.fields:
-            extent = schema.extent(field)
-            shape = (*map(len, leading), *extent)
-            chunk = _fitting(CHUNK, 4 * int(np.prod(extent)), block)
-            single = (1,) * (len(leading) - 1)
-            store.field(
-                field.name, schema.dims(field), shape, (*single, chunk), (*single, block),
-                field.attributes,
-            )  # fmt: skip
-        store.note({LAYOUT: _layout(schema, leading[1:] and leading)})
-    return store
-
-
-def _reopened(path: Path, schema: Schema, leading: Sequence[np.ndarray] = ()) -> stores.Store:
-    """A store that was begun earlier.
-
-    Raises:
-        UserError: it holds other channels, another grid or other forecasts.
-    """
-    store, wanted = stores.reopen(path), _layout(schema, leading)
-    found = store.attributes.get(LAYOUT)
-    if found != wanted:
-        store.close()
-        raise UserError(
-            f"{path} is there already with other contents: expected {wanted!r}, got {found!r}; "
-            "delete it, or give another name"
-        )
-    return store
-
-
-def _layout(schema: Schema, leading: Sequence[np.ndarray] = ()) -> str:
-    """Channels, grid and, of forecasts, starts and leads in one line."""
-    channels = " ".join(f"{c.name}[{c.units}]" for c in schema.channels)
-    text = f"{channels} on {'x'.join(map(str, schema.grid.shape))}"
-    for name, axis in zip(("start", "lead"), leading, strict=False):
-        text += f", {len(axis)} {name}s {axis[0]} … {axis[-1]}"
-    return text

@@ -9,13 +9,14 @@ import xarray
 
 from sciml.calculus.sphere.grids import equiangular
 from sciml.calculus.sphere.reduced import ReducedGaussian
+from sciml.globe.archive import open_archive
 from sciml.globe.channels import Channel, Channels
 from sciml.globe.writer import ArchiveWriter, ForecastWriter
 
 GRID = equiangular(5)
 CHANNELS = Channels.named(["z850", "t500", "z500", "msl", "u10"])
 STARTS = 1577836800 + 43200 * np.arange(3)
-LEADS = 21600 * np.arange(1, 5)
+LEADS = 21600 * np.arange(1, 6)
 #: WeatherBench2's mock of a forecast has these axes and types (weatherbench2/schema.py).
 COORDINATES = {
     "time": ("datetime64[ns]", ("time",)),
@@ -126,3 +127,5 @@ def test_depths_and_cells(tmp_path: Path) -> None:
     assert data.depth.dtype == np.float64 and data.depth.attrs["units"] == "m"
     assert np.array_equal(data.sea_water_potential_temperature.values, states[:, :2])
     assert np.array_equal(data.latitude, grid.cells[0])
+    archive = open_archive(tmp_path / "set.zarr", channels)
+    assert archive.grid.kind == "octahedral" and np.array_equal(archive.read(slice(None)), states)

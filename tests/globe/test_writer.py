@@ -19,7 +19,7 @@ from globe.archive import sets
 
 from sciml.calculus.sphere.grids import equiangular, gauss
 from sciml.contracts import UserError
-from sciml.globe import writer
+from sciml.globe import layout
 from sciml.globe.archive import open_archive, open_forecast, stores
 from sciml.globe.channels import Channels
 from sciml.globe.writer import ArchiveWriter, ForecastWriter
@@ -48,7 +48,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "BLOCK", 4 * STATE)
+    monkeypatch.setattr(layout, "BLOCK", 4 * STATE)
 
 
 class Stop(Exception):
@@ -288,7 +288,7 @@ def test_memory_does_not_grow_with_the_lead_time(
 ) -> None:
     grid = gauss(64)
     state = np.zeros((5, *grid.shape), np.float32)
-    monkeypatch.setattr(writer, "BLOCK", 4 * state.nbytes)
+    monkeypatch.setattr(layout, "BLOCK", 4 * state.nbytes)
 
     def peak(leads: int, name: str) -> int:
         axis = sets.times_of(leads + 1)[1:]

@@ -62,13 +62,15 @@ class Archive:
     def read(self, indices: int | Sequence[int] | slice | np.ndarray) -> np.ndarray:
         """float32 `[T, C, *grid]` of the times of these numbers, in their order.
 
+        Of one number, `[C, *grid]`.
+
         Raises:
             UserError: NaN where none may be (names channel and time), a file that has changed.
         """
         numbers = np.atleast_1d(np.arange(len(self.times))[indices])
         fields = self._read(numbers)
         self._check(fields, numbers)
-        return fields
+        return fields[0] if isinstance(indices, int | np.integer) else fields
 
     def _read(self, numbers: np.ndarray) -> np.ndarray:
         fields = np.empty((len(numbers), len(self.channels), *self.grid.shape), np.float32)

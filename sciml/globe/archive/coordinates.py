@@ -32,11 +32,15 @@ CLOSE = 1e-4
 
 def dimension(data: xarray.Dataset, variable: str, what: str) -> str | None:
     """The dimension of a variable that is time, lat, lon or vertical; None where it has none."""
-    dims = [str(dim) for dim in data[variable].dims]
+    dims = [str(dim) for dim in data.variables[variable].dims]
     for dim in dims:
-        if dim in data.variables and data[dim].attrs.get("standard_name") in _STANDARD[what]:
+        if dim in data.variables and _standard_name(data, dim) in _STANDARD[what]:
             return dim
     return next((name for name in NAMES[what] if name in dims), None)
+
+
+def _standard_name(data: xarray.Dataset, name: str) -> str:
+    return str(data.variables[name].attrs.get("standard_name", ""))
 
 
 def horizontal_dims(data: xarray.Dataset, variable: str) -> tuple[str, ...] | None:
@@ -44,7 +48,7 @@ def horizontal_dims(data: xarray.Dataset, variable: str) -> tuple[str, ...] | No
     lat, lon = dimension(data, variable, "lat"), dimension(data, variable, "lon")
     if lat is not None and lon is not None:
         return lat, lon
-    for dim in map(str, data[variable].dims):
+    for dim in map(str, data.variables[variable].dims):
         if _along(data, "lat", (dim,)) and _along(data, "lon", (dim,)):
             return (dim,)
     return None
@@ -53,8 +57,8 @@ def horizontal_dims(data: xarray.Dataset, variable: str) -> tuple[str, ...] | No
 def _along(data: xarray.Dataset, what: str, dims: tuple[str, ...]) -> str | None:
     """The variable of latitudes or longitudes along exactly these dimensions."""
     for name in map(str, data.variables):
-        known = name in NAMES[what] or data[name].attrs.get("standard_name") in _STANDARD[what]
-        if known and data[name].dims == dims:
+        known = name in NAMES[what] or _standard_name(data, name) in _STANDARD[what]
+        if known and data.variables[name].dims == dims:
             return name
     return None
 

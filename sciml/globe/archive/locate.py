@@ -1,6 +1,6 @@
 """Which variable of a file is which channel, at which of its levels, and in which units."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -27,7 +27,8 @@ def locate(
         UserError: a level that the file's axis lacks, units of another quantity, an extra axis.
     """
     found: list[Located] = []
-    named = [(name_in(data, channel, described), n) for n, channel in enumerate(channels)]
+    fields = {str(n): dims for n in data.data_vars if (dims := horizontal_dims(data, str(n)))}
+    named = [(name_in(data, fields, channel, described), n) for n, channel in enumerate(channels)]
     present = sorted((name, n) for name, n in named if name is not None)
     for name, group in groupby(present, key=lambda entry: entry[0]):
         numbers = [n for _, n in group]
@@ -35,24 +36,30 @@ def locate(
     return tuple(found)
 
 
-def name_in(data: xarray.Dataset, channel: Channel, described: Described) -> str | None:
-    """The name under which a file has a channel.
+def name_in(
+    data: xarray.Dataset, fields: Collection[str], channel: Channel, described: Described
+) -> str | None:
+    """The name among a file's `fields` under which it has a channel.
 
     What the user says comes first; then long name, short name and aliases; the channel's own name;
     last the CF standard name, where one variable alone has it. It is on levels if the channel is.
     """
     said = described.of("names", channel.name, channel.variable)
     if said is not None:
-        return str(said) if said in data.data_vars else None
-    fields = [name for name in map(str, data.data_vars) if horizontal_dims(data, name)]
-    fitting = [name for name in fields if _fits(data, name, channel, described)]
+        return str(said) if said in data.variables else None
     for name in names_of(channel):
-        if name in fitting:
+        if name in fields and _fits(data, name, channel, described):
             return name
     if channel.name in fields:
         return channel.name
-    standard = [n for n in fitting if data[n].attrs.get("standard_name") == channel.standard_name]
-    return standard[0] if channel.standard_name and len(standard) == 1 else None
+    standard = [
+        name
+        for name in fields
+        if channel.standard_name
+        and data.variables[name].attrs.get("standard_name") == channel.standard_name
+        and _fits(data, name, channel, described)
+    ]
+    return standard[0] if len(standard) == 1 else None
 
 
 def names_of(channel: Channel) -> tuple[str, ...]:
@@ -63,7 +70,7 @@ def names_of(channel: Channel) -> tuple[str, ...]:
 
 def _fits(data: xarray.Dataset, name: str, channel: Channel, described: Described) -> bool:
     """Whether a variable is on levels if the channel is, or at the channel's own."""
-    vertical = dimension(data, name, "vertical")
+    vertical = _vertical(data, name, channel)
     if channel.level is None:
         return vertical is None or data.sizes[vertical] == 1
     if vertical is not None:
@@ -71,6 +78,12 @@ def _fits(data: xarray.Dataset, name: str, channel: Channel, described: Describe
     level = described.of("levels", channel.name, channel.variable)
     level = _single(data, name) if level is None else level
     return level is not None and bool(np.isclose(float(level), channel.level, rtol=SAME))
+
+
+def _vertical(data: xarray.Dataset, name: str, channel: Channel) -> str | None:
+    """The vertical axis of a variable: the channel's own, or one that is known as such."""
+    own = channel.axis in data.variables[name].dims
+    return channel.axis if own else dimension(data, name, "vertical")
 
 
 def _single(data: xarray.Dataset, name: str) -> float | None:
@@ -89,10 +102,8 @@ def _located(
 ) -> Iterator[Located]:
     """By conversion of units, which may be said differently for channels of one variable."""
     where = f"{path}: {name!r}"
-    time, vertical = dimension(data, name, "time"), dimension(data, name, "vertical")
-    level = horizontal_dims(data, name)
-    if level is None:
-        raise UserError(f"{where}: expected axes of latitude and longitude, got {data[name].dims}")
+    time, vertical = dimension(data, name, "time"), _vertical(data, name, channels[numbers[0]])
+    level = require_horizontal(data, name, f"{path}: ")
     extra = {str(d) for d in data[name].dims} - {time, vertical, *level}
     if extra:
         axis = min(extra)
@@ -111,6 +122,22 @@ def _located(
             (time, vertical, *level),
             *scale,
         )
+
+
+def require_horizontal(data: xarray.Dataset, name: str, where: str) -> tuple[str, ...]:
+    """The horizontal axes of a variable.
+
+    Raises:
+        UserError: it has none.
+    """
+    found = horizontal_dims(data, name)
+    if found is None:
+        dims = ", ".join(map(str, data.variables[name].dims))
+        raise UserError(
+            f"{where}{name!r}: expected axes of latitude and longitude, got {dims}; regrid a "
+            "curvilinear grid, rename other axes to latitude and longitude"
+        )
+    return found
 
 
 def _levels(
@@ -188,6 +215,9 @@ def require(
         return
     channel = absent[0]
     held = sorted({str(name) for data in opened for name in data.data_vars})
+    for data in opened:
+        for name in {channel.name, *names_of(channel)} & set(map(str, data.data_vars)):
+            require_horizontal(data, name, "archive: ")
     unfitting = [name for name in held if name in names_of(channel)]
     if unfitting and channel.level is not None:
         raise UserError(

@@ -36,6 +36,7 @@ def test_reading_takes_times_in_any_order(tmp_path: Path) -> None:
     whole = archive.read(slice(None))
     for chosen in ([3], [0, 2], [2, 0, 2], [3, 1, 0]):
         assert np.array_equal(archive.read(chosen), whole[chosen])
+    assert np.array_equal(archive.read(-1), whole[-1])
     assert archive.shape == whole.shape and len(archive) == 4
 
 
@@ -197,6 +198,14 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda d: d.assign_coords(longitude=[0, 45, 90, 130, 180, 225, 270, 315.0]),
         "expected equally spaced, ascending longitudes.*regrid",
     ),
+    "curvilinear": (
+        lambda d: _curvilinear(d, "y", "x"),
+        "axis 'y', got a curvilinear grid ('nav_lat'): regrid it",
+    ),
+    "curvilinear by other names": (
+        lambda d: _curvilinear(d, "j", "i"),
+        "axes of latitude and longitude, got .*j, i; regrid",
+    ),
     "ensemble": (
         lambda d: d.drop_vars("number").expand_dims(number=2).transpose(..., "longitude"),
         "an axis 'number' of 2 too; choose one entry by select={number: 0}",
@@ -215,6 +224,12 @@ WRONG: dict[str, tuple[Change, str]] = {
         "pressures up to 1100 hPa .* up to 100000; set level_units=Pa",
     ),
 }
+
+
+def _curvilinear(data: xarray.Dataset, y: str, x: str) -> xarray.Dataset:
+    lat, lon = np.meshgrid(data.latitude, data.longitude, indexing="ij")
+    plain = data.drop_vars(["latitude", "longitude"]).rename(latitude=y, longitude=x)
+    return plain.assign(nav_lat=((y, x), lat), nav_lon=((y, x), lon))
 
 
 def _with_time(data: xarray.Dataset, attributes: dict) -> xarray.Dataset:

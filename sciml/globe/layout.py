@@ -1,0 +1,104 @@
+"""How stores of ours begin, the sizes of their pieces, and how a store is known again."""
+
+import datetime
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sciml.contracts import UserError
+from sciml.globe.archive import stores
+from sciml.globe.archive.opening import INCOMPLETE, STATUS
+from sciml.globe.schema import Schema
+
+#: Bytes of states that are held, and become one file for each variable of a Zarr store.
+BLOCK = 64 * 2**20
+#: Bytes of a variable that are compressed together: much less is slow, much more is read in vain.
+CHUNK = 2**20
+#: Attribute by which a store is known again.
+LAYOUT = "layout"
+
+
+def block_length(schema: Schema, most: int = 2**30) -> int:
+    """How many states are held until they are written: a power of 2, and no more than needed."""
+    cells = int(np.prod(schema.grid.shape))
+    return fitting(BLOCK, 4 * len(schema.channels) * cells, most)
+
+
+def fitting(room: int, size: int, most: int) -> int:
+    """The largest power of 2 of pieces of a size that fit, just above `most` where more do."""
+    found = 1 << max(0, (room // size).bit_length() - 1)
+    return min(found, 1 << (most - 1).bit_length())
+
+
+def begun(path: Path) -> bool:
+    """Whether a store that is not whole stands there."""
+    if not path.exists():
+        return False
+    store = stores.reopen(path, "r")
+    status = store.attributes.get(STATUS)
+    store.close()
+    return status == INCOMPLETE
+
+
+def created(
+    path: Path,
+    schema: Schema,
+    attributes: Mapping[str, Any] | None,
+    leading: Sequence[np.ndarray],
+    block: int,
+) -> stores.Store:
+    """A new store with its axes and variables; the layout is noted last."""
+    store = stores.create(path)
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    with stores.writing(path):
+        title = "forecasts" if len(leading) > 1 else "states"
+        standard = {"Conventions": "CF-1.11", "title": title}
+        store.note({**standard, "history": f"{now}: written by sciml"})
+        store.note(attributes or {})
+        axes = [schema.time(leading[0]), *map(schema.lead, leading[1:]), *schema.coordinates()]
+        for axis in axes:
+            store.axis(axis.name, axis.dims, axis.values, axis.attributes)
+        for field in schema.fields:
+            extent = schema.extent(field)
+            shape = (*map(len, leading), *extent)
+            chunk = fitting(CHUNK, 4 * int(np.prod(extent)), block)
+            single = (1,) * (len(leading) - 1)
+            store.field(
+                field.name, schema.dims(field), shape, (*single, chunk), (*single, block),
+                field.attributes,
+            )  # fmt: skip
+        store.note({LAYOUT: layout(schema, leading[1:] and leading)})
+    return store
+
+
+def reopened(path: Path, schema: Schema, leading: Sequence[np.ndarray] = ()) -> stores.Store:
+    """A store that was begun earlier.
+
+    Raises:
+        UserError: it holds other channels, another grid or other forecasts.
+    """
+    store, wanted = stores.reopen(path), layout(schema, leading)
+    found = store.attributes.get(LAYOUT)
+    if found != wanted:
+        store.close()
+        raise UserError(
+            f"{path} is there already with other contents: expected {wanted!r}, got {found!r}; "
+            "delete it, or give another name"
+        )
+    return store
+
+
+def layout(schema: Schema, leading: Sequence[np.ndarray] = ()) -> str:
+    """Channels, grid and, of forecasts, starts and leads in one line with a hash of them all."""
+    channels = " ".join(f"{c.name}[{c.units}]" for c in schema.channels)
+    text = f"{channels} on {'x'.join(map(str, schema.grid.shape))}"
+    digest = hashlib.sha256(text.encode())
+    for cells in schema.grid.cells:
+        digest.update(np.round(cells, 4).tobytes())
+    for name, axis in zip(("start", "lead"), leading, strict=False):
+        text += f", {len(axis)} {name}s"
+        digest.update(axis.tobytes())
+    return f"{text} #{digest.hexdigest()[:8]}"
