@@ -147,9 +147,8 @@ class FilterNetwork(nn.Module):
 
     def _noise(self, state: Tensor) -> Tensor:
         """From torch's default generator, which training seeds by step."""
-        return torch.randn_like(state) * (
-            self.noise * by_channel(self.scaling.increment_std, state)
-        )
+        unit = by_channel(self.scaling.increment_std, state)
+        return self.noise * unit * torch.randn_like(state)
 
     def place(
         self, model: nn.Module, objective: Any, batch: Any, average: Callable[[Tensor], Tensor]

@@ -146,11 +146,15 @@ def within(radius: float) -> Connection:
 
 def _nearest(among: Points, of: Points, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The `count` nearest points, one after another, and their closeness against the next one."""
-    if not 1 <= count < len(among):
+    if not 1 <= count <= len(among):
         raise UserError(
-            f"graph: expected 1 to {len(among) - 1} neighbours out of {len(among)}, got {count}"
+            f"graph: expected 1 to {len(among)} neighbours, as many as there are, got {count}"
         )
-    distance, near = cKDTree(among.position).query(of.position, k=count + 1)
+    tree = cKDTree(among.position)
+    if count == len(among):
+        near = tree.query(of.position, k=range(1, count + 1))[1]
+        return near.ravel(), np.ones(near.size)
+    distance, near = tree.query(of.position, k=count + 1)
     closeness = _closeness(distance[:, :-1], distance[:, -1:])
     return near[:, :-1].ravel(), closeness.ravel()
 

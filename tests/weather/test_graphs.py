@@ -113,7 +113,7 @@ def test_shares_are_means_that_do_not_jump() -> None:
 
 def test_refused() -> None:
     cells, nodes = Points.of(gauss(8)), icosahedral(0).points
-    with pytest.raises(UserError, match="expected 1 to 11 neighbours out of 12, got 12"):
-        nearest_targets(12)(cells, nodes)
+    with pytest.raises(UserError, match="expected 1 to 12 neighbours"):
+        nearest_targets(13)(cells, nodes)
     with pytest.raises(UserError, match="radius of 0 to 2"):
         within(0.0)
