@@ -27,7 +27,7 @@ def circles(grid: LatLon | ReducedGaussian, truncation: int) -> "EvenCircles | R
     """The waves m <= truncation of fields `[n, *grid]`."""
     if isinstance(grid, LatLon):
         return EvenCircles(grid.nodes[1], truncation)
-    return ReducedCircles(grid.rings, truncation)
+    return ReducedCircles(tuple(grid.rings), truncation)
 
 
 @final
@@ -78,6 +78,9 @@ class ReducedCircles(nn.Module):
         truncation: largest m.
     """
 
+    folded: Tensor
+    flat: Tensor
+
     def __init__(self, rings: tuple[int, ...], truncation: int) -> None:
         super().__init__()
         self.waves_held = truncation + 1
@@ -91,37 +94,40 @@ class ReducedCircles(nn.Module):
         """`[n, cell]` → `[m, 2, n, lat]`."""
         there, back = f.index_select(1, self.folded).chunk(2, 1)
         parts = self._sums(there + back, "cosine"), self._sums(there - back, "sine")
-        return torch.stack(parts, 2).permute(1, 2, 3, 0)
+        rows = torch.stack(parts, 1)  # [lat, 2, n, m]
+        columns = rows.flatten(1).T.contiguous()
+        return columns.view(*rows.shape[1:], rows.shape[0]).permute(2, 0, 1, 3)
 
     def field(self, waves: Tensor) -> Tensor:
         """`[m, 2, n, lat]` → `[n, cell]`."""
-        even = self._points(waves[:, 0], "cosine")
-        odd = self._points(waves[:, 1], "sine")
+        columns = waves.flatten(1).T.contiguous()
+        real, imaginary = columns.view(*waves.shape[1:], waves.shape[0]).unbind()  # [n, lat, m]
+        even, odd = self._points(real, "cosine"), self._points(imaginary, "sine")
         return torch.cat([even + odd, even - odd], 1).index_select(1, self.flat)
 
     def _sums(self, folded: Tensor, kind: str) -> Tensor:
-        """Folded points `[n, point]` of all circles → `[lat, m, n]`."""
-        rows = ([], [])
+        """Folded points `[n, point]` of all circles → `[lat, n, m]`."""
+        rows: tuple[list[Tensor], list[Tensor]] = ([], [])
         parts = folded.split([2 * count * points for count, points in self.groups], 1)
         for number, (part, group) in enumerate(zip(parts, self.groups, strict=True)):
-            table = getattr(self.tables, f"{kind}_analysis_{number}")  # [circle, m, point]
-            missing = self.waves_held - table.shape[1]
-            both = part.view(folded.shape[0], 2, *group).permute(1, 2, 3, 0)  # south and north
+            table = getattr(self.tables, f"{kind}_analysis_{number}")  # [circle, point, m]
+            missing = self.waves_held - table.shape[2]
+            both = part.view(folded.shape[0], 2, *group).permute(1, 2, 0, 3)  # south and north
             for hemisphere, x in zip(rows, both, strict=True):
-                hemisphere.append(pad(table @ x, (0, 0, 0, missing)))
-        south, north = map(torch.cat, rows)
-        return torch.cat([south, north.flip(0)])
+                hemisphere.append(pad(x @ table, (0, missing)))
+        south, north = rows
+        return torch.cat([*south, *(x.flip(0) for x in reversed(north))])
 
     def _points(self, waves: Tensor, kind: str) -> Tensor:
-        """`[m, n, lat]` → folded points `[n, point]` of all circles."""
+        """`[n, lat, m]` → folded points `[n, point]` of all circles."""
         circles = [count for count, _ in self.groups]
-        south, north = waves.permute(2, 1, 0).chunk(2)  # [lat, n, m]
-        rows = zip(south.split(circles), north.flip(0).split(circles), strict=True)
+        south, north = waves.chunk(2, 1)
+        rows = zip(south.split(circles, 1), north.flip(1).split(circles, 1), strict=True)
         parts = []
         for number, hemispheres in enumerate(rows):
             table = getattr(self.tables, f"{kind}_synthesis_{number}")  # [circle, m, point]
             for x in hemispheres:
-                points = x[..., : table.shape[1]] @ table
+                points = x[..., : table.shape[1]].transpose(0, 1) @ table
                 parts.append(points.transpose(0, 1).flatten(1))
         return torch.cat(parts, 1)
 
@@ -139,7 +145,7 @@ def _groups(rings: tuple[int, ...]) -> list[list[int]]:
 
 
 def _reduced(rings: tuple[int, ...], truncation: int) -> dict[str, np.ndarray]:
-    """By group: cosines and sines of both directions, `[circle, m, folded point]`."""
+    """By group: cosines and sines `[circle, folded point, m]` into waves, and back transposed."""
     tables = {}
     for number, group in enumerate(_groups(rings)):
         length = np.array(group)[:, None, None]
@@ -151,7 +157,7 @@ def _reduced(rings: tuple[int, ...], truncation: int) -> dict[str, np.ndarray]:
         out = held * np.where(m == 0, 1.0, 2.0)
         angle = 2 * np.pi * (m * j % length) / length
         for name, wave in (("cosine", np.cos(angle)), ("sine", -np.sin(angle))):
-            tables[f"{name}_analysis_{number}"] = wave * into
+            tables[f"{name}_analysis_{number}"] = (wave * into).transpose(0, 2, 1)
             tables[f"{name}_synthesis_{number}"] = wave * out
     return tables
 

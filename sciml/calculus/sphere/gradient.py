@@ -19,7 +19,7 @@ Source: B. Fornberg, Math. Comp. 51 (1988) 699-706 (differences on uneven points
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import final
 
 import numpy as np
@@ -103,6 +103,11 @@ class _End:
     def is_open(self) -> bool:
         return self.across is None
 
+    def circles(self, lat: np.ndarray) -> np.ndarray:
+        """Their own latitudes of the circles beyond it, from north to south."""
+        first = len(lat) if self.across is None else self.across
+        return lat[first : first + SIDE][::-1]
+
     def beyond(self, f: Tensor, sign: float) -> list[Tensor]:
         """The two circles beyond it, of a field."""
         if self.across is None:
@@ -126,7 +131,8 @@ def _slopes(f: Tensor, table: Tensor, dim: int, open_ends: tuple[bool, bool]) ->
     first, last = (SIDE if end else 0 for end in open_ends)
     n = f.shape[dim] - 2 * SIDE
     middle = table.narrow(1, first, n)
-    parts = [sum(middle[k] * f.narrow(dim, k, n) for k in range(POINTS))]
+    terms = [middle[k] * f.narrow(dim, k, n) for k in range(POINTS)]
+    parts = [reduce(torch.add, terms)]
     if first:
         parts.insert(0, _edge(f.narrow(dim, 0, POINTS), table.narrow(1, 0, SIDE), dim))
     if last:
@@ -143,10 +149,7 @@ def _edge(f: Tensor, table: Tensor, dim: int) -> Tensor:
 def _tables(grid: LatLon, radius: float, within: float) -> dict[str, np.ndarray]:
     lat, lon = grid.nodes
     south, north = _ends(grid)
-    below, above = (
-        [] if end.across is None else turn - lat[end.across : end.across + SIDE][::-1]
-        for end, turn in ((south, -180), (north, 180))
-    )
+    meridian = np.concatenate([-180 - south.circles(lat), lat, 180 - north.circles(lat)])
     around = lon
     if grid.closes:
         around = np.concatenate([lon[-SIDE:] - 360, lon, lon[:SIDE] + 360])
@@ -155,7 +158,7 @@ def _tables(grid: LatLon, radius: float, within: float) -> dict[str, np.ndarray]
     sine, cosine = np.sin(np.radians(lon)), np.cos(np.radians(lon))
     return {
         "along": _differences(around, lon) / radius,
-        "across": _differences(np.concatenate([below, lat, above]), lat)[..., None] / radius,
+        "across": _differences(meridian, lat)[..., None] / radius,
         "per_circle": per_circle[:, None],
         "kept": (np.abs(lat) <= within)[:, None] * 1.0,
         "axes": np.array([[-sine, cosine], [cosine, sine]]),  # e, and n at the south pole

@@ -34,7 +34,7 @@ class ReducedGaussian:
 
     Args:
         n: circles between a pole and the equator.
-        rings: points on each of them, from the pole to the equator; 20 + 4i where None.
+        rings: points on each of them, from the pole to the equator; 20 + 4i where none are given.
 
     Fields on it have the shape `[..., cell]`.
 
@@ -43,11 +43,10 @@ class ReducedGaussian:
     """
 
     n: int
-    rings: Sequence[int] | None = None
+    rings: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        octahedral = tuple(20 + 4 * i for i in range(self.n))
-        rings = octahedral if self.rings is None else tuple(int(k) for k in self.rings)
+        rings = tuple(int(k) for k in self.rings) or tuple(20 + 4 * i for i in range(self.n))
         object.__setattr__(self, "rings", rings)
         if self.n < 1 or len(rings) != self.n or min(rings) < 4:
             raise UserError(

@@ -38,6 +38,10 @@ class Interpolation(nn.Module):
             longitudes, where no meridian goes on across them.
     """
 
+    row: Tensor
+    turn: Tensor
+    below: Tensor
+
     def __init__(self, grid: LatLon, cubic: bool = False) -> None:
         super().__init__()
         self.width = 4 if cubic else 2

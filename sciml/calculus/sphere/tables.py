@@ -1,11 +1,11 @@
 """Constant tables of a module, which follow its dtype and device without losing digits."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @final
@@ -28,13 +28,17 @@ class Tables(nn.Module):
             tensor = torch.tensor(table, dtype=torch.get_default_dtype())
             self.register_buffer(name, tensor, persistent=False)
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Tensor: ...
+
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "Tables":
         """What `.to()`, `.double()`, `.half()` and `.cuda()` come down to."""
-        before = {name: table.dtype for name, table in self._buffers.items()}
+        before = {name: table.dtype for name, table in self.named_buffers()}
         super()._apply(fn, recurse)
-        if any(_wider(table.dtype, before[name]) for name, table in self._buffers.items()):
+        if any(_wider(table.dtype, before[name]) for name, table in self.named_buffers()):
             for name, exact in self._make().items():
-                self._buffers[name] = torch.tensor(exact).to(self._buffers[name])
+                self._buffers[name] = torch.tensor(exact).to(getattr(self, name))
         return self
 
 

@@ -165,7 +165,7 @@ def test_the_loss_is_what_left_out_waves_hold():
     np.testing.assert_allclose(grid.loss, np.cumsum(np.sum(lost, 0)), rtol=1e-10, atol=1e-300)
 
 
-@pytest.mark.parametrize(("n", "rings"), [(0, None), (3, (4, 4)), (2, (3, 8))])
+@pytest.mark.parametrize(("n", "rings"), [(0, ()), (3, (4, 4)), (2, (3, 8))])
 def test_refused_rings(n, rings):
     with pytest.raises(UserError, match=f"points on each of {n} circles from a pole"):
         ReducedGaussian(n, rings)

@@ -6,7 +6,15 @@ import pickle
 import pytest
 import torch
 
-from sciml.calculus.sphere import Harmonics, ReducedGaussian, gauss
+from sciml.calculus.sphere import (
+    Conservative,
+    Departure,
+    FiniteDifferences,
+    Harmonics,
+    Interpolation,
+    ReducedGaussian,
+    gauss,
+)
 from tests.calculus.sphere.waves import coefficients, exact, named
 
 either_grid = pytest.mark.parametrize("grid", [gauss(16), ReducedGaussian(12)], ids=named)
@@ -52,3 +60,15 @@ def test_meta_device(grid):
     harmonics = Harmonics(grid).to("meta").double()
     alpha = coefficients(harmonics.truncation).to("meta")
     assert harmonics.synthesis(alpha).shape == grid.shape
+
+
+def test_every_module_moves_as_a_whole():
+    """A table left behind would meet tensors of another device."""
+    grid, other = gauss(8), gauss(6)
+    f, n = torch.zeros(2, 8, 16, device="meta"), torch.zeros(2, 5, device="meta")
+    east, north = FiniteDifferences(grid).to("meta")(f)
+    assert east.shape == north.shape == f.shape
+    assert Conservative(grid, other).to("meta")(f).shape == (2, 6, 12)
+    assert Interpolation(grid, cubic=True).to("meta")(f[:, None], n, n, vector=True).shape[2] == 5
+    lat, lon = Departure(grid, 1.0).to("meta")(n, n, f, f, 1.0)
+    assert lat.shape == lon.shape == n.shape
