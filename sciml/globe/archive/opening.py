@@ -68,19 +68,29 @@ def dataset(path: str) -> xarray.Dataset:
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Turns what a library says of a broken file into one line.
+    """Turns what a library says of a broken file, or of a store out of reach, into one line.
 
     Raises:
         UserError: names the file.
     """
+    broken = (OSError, ValueError, RuntimeError, IndexError, KeyError)
     try:
         yield
-    except ModuleNotFoundError as error:
+    except UserError:
+        raise
+    except ImportError as error:
+        needed = "sciml-suite[archive]" if error.name in ("zarr", "dask") else error.name
         raise UserError(
-            f"{path}: {error.name} is needed; pip install 'sciml-suite[archive]'"
+            f"{path} could not be opened: {atomic.reason(error)}"
+            + (f"; pip install '{needed}'" if needed else "")
         ) from error
-    except (OSError, ValueError, RuntimeError, IndexError, KeyError) as error:
-        raise UserError(
-            f"{path} could not be read: {atomic.reason(error)}; it may be truncated, of another "
-            "format, or have changed while it was read: get it again"
-        ) from error
+    except Exception as error:
+        if "://" not in path and not isinstance(error, broken):
+            raise
+        remedy = (
+            "check the address and the network"
+            if "://" in path
+            else "it may be truncated, of another format, or have changed while it was read: get "
+            "it again"
+        )
+        raise UserError(f"{path} could not be read: {atomic.reason(error)}; {remedy}") from error

@@ -288,7 +288,7 @@ def test_a_channel_that_the_table_does_not_know_keeps_its_own_name_and_units(
     np.testing.assert_allclose(archive.read([0])[0, 0], layouts.truth()[0, 4] / 1000, rtol=1e-6)
 
 
-def _archive(path: Path) -> Archive:
+def _archive(path: Path | str) -> Archive:
     return open_archive(path, ["z500"])
 
 
@@ -301,6 +301,15 @@ def test_nothing_there_and_nothing_readable(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="got another folder"):
         _archive(tmp_path / "folder")
+
+
+def test_stores_by_their_address(tmp_path: Path) -> None:
+    path = sets.written(tmp_path / "set.zarr", sets.times_of(3), sets.states(3))
+    assert np.array_equal(open_archive(f"file://{path}", sets.NAMES).read([2]), sets.states(3)[2:])
+    for address in (f"file://{path}.old", "http://127.0.0.1:9/set.zarr", "nosuch://set.zarr"):
+        with pytest.raises(UserError, match="could not be read: .*check the address") as found:
+            _archive(address)
+        assert "\n" not in str(found.value)
 
 
 @pytest.mark.parametrize("format_", ["NETCDF4", "NETCDF3_64BIT"])
