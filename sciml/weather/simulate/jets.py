@@ -8,12 +8,13 @@ out there.
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sciml.calculus.sphere import Harmonics, LatLon
 from sciml.weather.simulate.shallow_water import ShallowWater
 
 
@@ -37,16 +38,29 @@ class Jets:
     degrees: tuple[int, int] = (4, 20)
 
 
+class Gridded(Protocol):
+    """An atmosphere on a grid, with its transforms and Coriolis parameter."""
+
+    grid: LatLon
+    harmonics: Harmonics
+    f: Tensor
+
+
 def random_jets(
     layer: ShallowWater, generator: torch.Generator, members: int, jets: Jets = Jets()
 ) -> Tensor:
     """States `[members, 3, l, m, 2]` of random jets in balance with their geopotential."""
+    u = zonal_winds(layer, generator, members, jets)
+    zeta, _ = layer.harmonics.vorticity_divergence(u, torch.zeros_like(u))
+    return layer.balanced(zeta + noise(layer, generator, members, jets))
+
+
+def zonal_winds(sphere: Gridded, generator: torch.Generator, members: int, jets: Jets) -> Tensor:
+    """u `[members, lat, lon]` of jets that are drawn."""
     draws = torch.rand(members, 3, 2, generator=generator, dtype=torch.float64).numpy()
     ranges = np.array([jets.speed, jets.latitude, jets.width])[:, None]  # [3, 1, 2]
     speed, latitude, width = np.moveaxis(ranges[..., 0] + np.ptp(ranges, -1) * draws, 1, 0)
-    u = _on_grid(layer, zonal_wind(layer.grid.lat, speed, latitude, width))
-    zeta, _ = layer.harmonics.vorticity_divergence(u, torch.zeros_like(u))
-    return layer.balanced(zeta + noise(layer, generator, members, jets))
+    return _on_grid(sphere, zonal_wind(sphere.grid.lat, speed, latitude, width))
 
 
 def jet_pair(layer: ShallowWater, speed: float, latitude: float, width: float) -> Tensor:
@@ -64,9 +78,9 @@ def zonal_wind(
     return (speed[..., None] * np.exp(-((offset / width[..., None]) ** 2))).sum(-2)
 
 
-def noise(layer: ShallowWater, generator: torch.Generator, members: int, jets: Jets) -> Tensor:
+def noise(sphere: Gridded, generator: torch.Generator, members: int, jets: Jets) -> Tensor:
     """ζ' `[members, l, m, 2]` with equal variance in each degree."""
-    size = layer.harmonics.truncation + 1
+    size = sphere.harmonics.truncation + 1
     l, m = np.ogrid[:size, :size]
     first, last = jets.degrees
     inside = (l >= first) & (l <= last) & (m <= l)
@@ -75,10 +89,10 @@ def noise(layer: ShallowWater, generator: torch.Generator, members: int, jets: J
     parts = torch.randn(members, size, size, 2, generator=generator, dtype=torch.float64)
     parts[:, :, 0, 1] = 0
     drawn = parts * torch.as_tensor(scale)[..., None]
-    return drawn.to(dtype=layer.f.dtype, device=layer.f.device)
+    return drawn.to(dtype=sphere.f.dtype, device=sphere.f.device)
 
 
-def _on_grid(layer: ShallowWater, u: np.ndarray) -> Tensor:
+def _on_grid(sphere: Gridded, u: np.ndarray) -> Tensor:
     """`[b, lat]` → `[b, lat, lon]`."""
-    field = torch.as_tensor(u, dtype=layer.f.dtype, device=layer.f.device)
-    return field[..., None].expand(-1, -1, len(layer.grid.lon))
+    field = torch.as_tensor(u, dtype=sphere.f.dtype, device=sphere.f.device)
+    return field[..., None].expand(-1, -1, len(sphere.grid.lon))

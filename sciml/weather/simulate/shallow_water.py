@@ -1,16 +1,12 @@
 """A shallow-water atmosphere: the equations with a hyperdiffusion of ζ, δ and Φ.
 
-    ∂x/∂t = N(x) + L x - D x,      D_l = (1/τ_T) (l(l+1)/(T(T+1)))ⁿ
+    ∂x/∂t = N(x) + L x - D x
 
 L, the linear gravity waves, and D are implicit.
 
-Source: J. J. Hack, R. Jakob, NCAR Tech. Note TN-343 (1992) (the spectral form); L. M. Polvani,
-R. K. Scott, S. J. Thomas, Mon. Wea. Rev. 132 (2004) 2539-2550 (hyperdiffusion by e-folding time).
+Source: J. J. Hack, R. Jakob, NCAR Tech. Note TN-343 (1992).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -18,26 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sciml.calculus.sphere import Harmonics, LatLon
-from sciml.contracts import UserError
+from sciml.calculus.sphere import LatLon
 from sciml.physics import earth
 from sciml.physics import shallow_water as equations
 from sciml.weather.simulate import time_steps
 from sciml.weather.simulate.time_steps import Past
-
-
-@final
-@dataclass(frozen=True)
-class Dissipation:
-    """Hyperdiffusion -(-1)ⁿ ν ∇²ⁿ.
-
-    Args:
-        time: e-folding time of the shortest waves (l = T), seconds; inf switches it off.
-        order: n.
-    """
-
-    time: float = 6 * 3600.0
-    order: int = 4
+from sciml.weather.simulate.truncation import WEAK, Dissipation, unaliased
 
 
 @final
@@ -62,27 +44,18 @@ class ShallowWater:
         grid: LatLon,
         truncation: int | None = None,
         mean: float = 5600 * earth.GRAVITY,
-        dissipation: Dissipation = Dissipation(),
+        dissipation: Dissipation = WEAK,
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
     ) -> None:
-        unaliased = (2 * grid.exact_degree + 1) // 3
-        truncation = unaliased if truncation is None else truncation
-        if not 0 < truncation <= unaliased:
-            raise UserError(
-                f"shallow water: expected a truncation of 1 to {unaliased}, whose products a "
-                f"{grid.kind} grid of {grid.shape[0]} × {grid.shape[1]} resolves, got {truncation}"
-            )
         self.grid, self.mean = grid, mean
-        with tables_in(dtype):
-            self.harmonics = Harmonics(grid, truncation, earth.RADIUS).to(device)
+        self.harmonics = unaliased(grid, truncation, dtype, device)
         self.f = torch.as_tensor(earth.coriolis(grid.lat)[:, None], dtype=dtype, device=device)
+        truncation = self.harmonics.truncation
         l = np.arange(truncation + 1.0)
-        share = l * (l + 1) / (truncation * (truncation + 1))
-        damping = share**dissipation.order / dissipation.time
-        column = {"dtype": dtype, "device": device}
-        self._damping = torch.as_tensor(damping, **column)[:, None, None]
-        self._squared = torch.as_tensor(l * (l + 1) / earth.RADIUS**2, **column)[:, None, None]
+        held = {"dtype": dtype, "device": device}
+        self._damping = torch.as_tensor(dissipation.rates(truncation), **held)[:, None, None]
+        self._squared = torch.as_tensor(l * (l + 1) / earth.RADIUS**2, **held)[:, None, None]
 
     def nonlinear(self, x: Float[Tensor, "b 3 l m 2"]) -> Float[Tensor, "b 3 l m 2"]:
         """Advection and rotation."""
@@ -123,14 +96,3 @@ class ShallowWater:
     def run(self, x: Tensor, seconds: float, dt: float) -> Tensor:
         """The state `seconds` later, from a start without a past."""
         return time_steps.run(self, Past(x), dt, round(seconds / dt)).x
-
-
-@contextmanager
-def tables_in(dtype: torch.dtype) -> Iterator[None]:
-    """Modules that are made inside hold their float64 tables in `dtype`."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)

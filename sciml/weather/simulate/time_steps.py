@@ -11,6 +11,7 @@ Source: D. R. Durran, P. N. Blossey, Implicit-explicit multistep methods for fas
 problems, Mon. Wea. Rev. 140 (2012) 1307-1325 (AM2* with AB3).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, final
@@ -18,10 +19,25 @@ from typing import Protocol, final
 import torch
 from torch import Tensor
 
+from sciml.physics.earth import RADIUS
+
 #: Weights of the newest N first, by how many are known.
 EXPLICIT = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12))
 #: Weights of L x⁺, L x, L x', by how many are known.
 IMPLICIT = ((1 / 2, 1 / 2), (3 / 4, 0.0, 1 / 4), (3 / 4, 0.0, 1 / 4))
+
+
+#: ω Δt of slow waves up to which the scheme is stable.
+LIMIT = 0.6
+
+
+def longest_step(interval: float, truncation: int, wind: float) -> float:
+    """The longest step, s, that divides `interval` and carries waves of degree T by this wind.
+
+    ω = U T/a
+    """
+    limit = LIMIT * RADIUS / (wind * truncation)
+    return interval / math.ceil(interval / limit)
 
 
 class Split(Protocol):

@@ -4,7 +4,8 @@ import torch
 
 from sciml.calculus.sphere import gauss
 from sciml.physics.earth import GRAVITY
-from sciml.weather.simulate.shallow_water import Dissipation, ShallowWater
+from sciml.weather.simulate.shallow_water import ShallowWater
+from sciml.weather.simulate.truncation import Dissipation
 
 #: No dissipation at all.
 IDEAL = Dissipation(time=float("inf"))

@@ -7,8 +7,8 @@ from weather.simulate.layers import layer
 
 from sciml.weather.simulate.climate import Driven, driven_layer
 from sciml.weather.simulate.jets import jet_pair, random_jets
-from sciml.weather.simulate.shallow_water import Dissipation
 from sciml.weather.simulate.time_steps import Past, run
+from sciml.weather.simulate.truncation import Dissipation
 
 
 @pytest.mark.parametrize(("m", "time"), [(0, 2.0), (2, 10.0)])

@@ -72,7 +72,7 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_numbers(made, tmp_path, mo
         return whole(atmosphere, plan, numbers, progress)
 
     monkeypatch.setattr(trajectories, "_trajectories", cut)
-    monkeypatch.setattr("sciml.globe.writer.BLOCK", 4 * 3 * 16 * 32 * 4)  # four states
+    monkeypatch.setattr("sciml.globe.layout.BLOCK", 4 * 3 * 16 * 32 * 4)  # four states
     with pytest.raises(KeyboardInterrupt):
         small(path)
     with pytest.raises(UserError, match="incomplete"):
@@ -127,3 +127,16 @@ def test_plan_counts():
     assert [len(chunk) for chunk in replace(PLAN, batch=2).chunks()] == [2, 2, 1]
     gap = PLAN.times(1)[0] - PLAN.times(0)[-1]
     assert gap == 86400 and (np.diff(PLAN.times(1)) == 21600).all()
+
+
+def test_held_suarez_has_eras_names(tmp_path):
+    path = make.held_suarez(
+        tmp_path / "a.nc", days=0.25, train=1, validation=0, test=1, spin_up=0.25, n_lat=16,
+        layers=5, levels=[700, 300],
+    )  # fmt: skip
+    names = ["z700", "z300", "t700", "t300", "u700", "u300", "v700", "v300", "sp"]
+    archive = open_archive(path, names, gaps="allowed")
+    fields = dict(zip(names, archive.read([0])[0], strict=True))
+    assert len(archive.runs) == 2 and archive.shape[-2:] == (16, 32)
+    assert (fields["sp"] * archive.grid.area).sum() == pytest.approx(1e5, rel=1e-3)
+    assert (fields["z300"] > fields["z700"]).all() and 230 < fields["t700"].mean() < 290

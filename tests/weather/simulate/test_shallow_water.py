@@ -12,7 +12,8 @@ from sciml.physics import shallow_water as equations
 from sciml.physics.earth import DAY
 from sciml.weather.simulate import williamson
 from sciml.weather.simulate.jets import random_jets
-from sciml.weather.simulate.shallow_water import Dissipation, ShallowWater
+from sciml.weather.simulate.shallow_water import ShallowWater
+from sciml.weather.simulate.truncation import Dissipation
 
 
 def jets(water, members=1, seed=3):
