@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, final
@@ -18,7 +19,7 @@ from sciml.globe.archive import Archive
 from sciml.globe.splits import TEST, TRAIN, VALIDATION, Split
 from sciml.globe.staging import Staged, stage
 from sciml.globe.statistics import Statistics, statistics
-from sciml.globe.symmetries import Symmetries, moved
+from sciml.globe.symmetries import Symmetries, move
 from sciml.globe.windows import Window
 
 if TYPE_CHECKING:
@@ -111,15 +112,18 @@ class Forecasts:
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Of the training split; kept beside the staged array."""
-        stretches = self.split[TRAIN]
+        """Of the training split; kept beside the staged array. The climatology is filled too."""
+        stretches, names = self.split[TRAIN], self.archive.channels.names
         path = self.states.beside("statistics", stretches)
         if path is not None and path.exists():
-            return Statistics.load(path, self.archive.channels.names)
-        found = statistics(self.states, stretches)
-        if path is not None:
-            found.save(path)
-        return found
+            found = Statistics.load(path, names)
+        else:
+            found = statistics(self.states, stretches)
+            if path is not None:
+                found.save(path)
+        if self.fill is None:
+            return found
+        return replace(found, climatology=np.nan_to_num(found.climatology, nan=self.fill))
 
     def increments(self, count: int) -> Tensor:
         """`[count, C, *grid]` changes over one step, spread evenly over the training split."""
@@ -248,8 +252,10 @@ def _generator(*key: int) -> np.random.Generator:
 
 
 def _moved(fields: Tensor, signs: np.ndarray, moves: list[tuple[int, bool]]) -> Tensor:
-    samples = zip(fields.numpy(), moves, strict=True)
-    return torch.from_numpy(np.stack([moved(f, signs, *move) for f, move in samples]))
+    there = torch.empty_like(fields)
+    for sample, (turn, mirror), into in zip(fields, moves, there, strict=True):
+        move(sample.numpy(), signs, turn, mirror, into.numpy())
+    return there
 
 
 def _ahead(make: Callable[[int], Window], start: int) -> Iterator[Window]:

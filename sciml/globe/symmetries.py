@@ -72,8 +72,10 @@ class Symmetries:
         return [(int(turn), bool(mirror)) for turn, mirror in zip(turns, mirrors, strict=True)]
 
 
-def moved(fields: np.ndarray, signs: np.ndarray, turn: int, mirror: bool) -> np.ndarray:
-    """`[..., C, lat, lon]` turned eastward by grid points and mirrored."""
+def move(fields: np.ndarray, signs: np.ndarray, turn: int, mirror: bool, into: np.ndarray) -> None:
+    """Puts `[..., C, lat, lon]` turned eastward by 0 <= turn < n_lon points and mirrored `into`."""
+    seen = fields[..., ::-1, :] if mirror else fields
+    into[..., turn:] = seen[..., : fields.shape[-1] - turn]
+    into[..., :turn] = seen[..., fields.shape[-1] - turn :]
     if mirror:
-        fields = fields[..., ::-1, :] * signs[:, None, None]
-    return np.roll(fields, turn, axis=-1)
+        into[..., signs < 0, :, :] *= -1

@@ -175,6 +175,8 @@ def test_masked_points_are_filled(archive: Archive, tmp_path: Path) -> None:
     (window,) = batches(data, 1)
     assert (window.state[:, :, 4, :2] == 0).all() and torch.isfinite(window.state).all()
     assert not data.states.mask[4, :2].any() and data.states.mask[4, 2:].all()
+    assert (data.statistics.climatology[4, :2] == 0).all()
+    assert (data.increments(3)[:, 4, :2] == 0).all()
 
 
 def test_a_checkpoint_of_other_batches_is_refused(make: Any) -> None:

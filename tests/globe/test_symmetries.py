@@ -8,10 +8,16 @@ from sciml.calculus.sphere import Harmonics
 from sciml.calculus.sphere.grids import LatLon, equiangular, gauss
 from sciml.contracts import UserError
 from sciml.globe.channels import Channels
-from sciml.globe.symmetries import Symmetries, moved
+from sciml.globe.symmetries import Symmetries, move
 
 CHANNELS = Channels.named(["z500", "u500", "v500", "vort500", "d500"])
 GRID = gauss(16)
+
+
+def moved(fields: np.ndarray, signs: np.ndarray, turn: int, mirror: bool) -> np.ndarray:
+    there = np.empty_like(fields)
+    move(fields, signs, turn, mirror, there)
+    return there
 
 
 def wind() -> tuple[Harmonics, torch.Tensor]:
@@ -32,7 +38,7 @@ def test_vorticity_and_divergence_of_a_moved_wind_are_moved_likewise(
     harmonics, state = wind()
     signs = Symmetries().signs(CHANNELS, ())
     assert signs.tolist() == [1, 1, -1, -1, 1]
-    there = torch.from_numpy(moved(state.numpy(), signs.astype(float), turn, mirror).copy())
+    there = torch.from_numpy(moved(state.numpy(), signs, turn, mirror))
     zeta, delta = harmonics.vorticity_divergence(there[1], there[2])
     torch.testing.assert_close(harmonics.synthesis(zeta), there[3], atol=1e-10, rtol=1e-10)
     torch.testing.assert_close(harmonics.synthesis(delta), there[4], atol=1e-10, rtol=1e-10)

@@ -14,6 +14,7 @@ from sciml.contracts import UserError
 from sciml.globe.archive import Archive, open_archive, open_static
 from sciml.globe.archive.times import MONTH
 from sciml.globe.channels import Channel, Channels
+from sciml.globe.staging import stage
 
 NAMES = list(layouts.CHANNELS.names)
 
@@ -332,6 +333,17 @@ def test_an_archive_that_changes_while_it_is_read(tmp_path: Path) -> None:
     shorter.rename(path)
     with pytest.raises(UserError, match=r"set.zarr has changed since it was opened"):
         archive.check_unchanged()
+
+
+@pytest.mark.parametrize("format_", ["NETCDF4", "NETCDF3_64BIT"])
+def test_a_file_that_is_cut_while_it_is_read(tmp_path: Path, format_: str) -> None:
+    path = tmp_path / "set.nc"
+    layouts.cds()[["t2m"]].drop_vars("expver").to_netcdf(path, format=format_)
+    archive = open_archive(path, ["t2m"])
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 400)
+    with pytest.raises(UserError, match=r"set\.nc (could not be read|has changed since)"):
+        stage(archive, memory=True)
 
 
 def test_a_lost_block_of_a_store_is_not_taken_for_data(tmp_path: Path) -> None:
