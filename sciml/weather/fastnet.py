@@ -132,7 +132,8 @@ class Crossing(nn.Module):
     def forward(
         self, h_s: Float[Tensor, "ns b cs"], h_r: Float[Tensor, "nr _ cr"]
     ) -> Float[Tensor, "nr b width"]:
-        return self.update(h_r, self.edges.sum(self.messages(self.static, h_s, h_r, self.edges)))
+        _, total = self.messages(self.static, h_s, h_r, self.edges)
+        return self.update(h_r, total)
 
 
 @final
@@ -165,14 +166,14 @@ class Layer(nn.Module):
 
     def __init__(self, width: int, receiver: bool = False) -> None:
         super().__init__()
-        self.messages = AdditiveMessages(width, width, width, width if receiver else 0)
+        self.messages = AdditiveMessages(width, width, width, width if receiver else 0, True)
         self.update = NodeUpdate(width, width, width)
 
     def forward(
         self, e: Float[Tensor, "e _ c"], h: Float[Tensor, "n b c"], edges: Edges
     ) -> tuple[Float[Tensor, "e b c"], Float[Tensor, "n b c"]]:
-        e = e + self.messages(e, h, h, edges)
-        return e, self.update(h, edges.sum(e))
+        e, total = self.messages(e, h, h, edges)
+        return e, self.update(h, total)
 
 
 def _features(graph: Graph) -> Tensor:

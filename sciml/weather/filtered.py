@@ -44,7 +44,7 @@ class _FilteredSum(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(filters, h, source, target)
         total = h.new_zeros(targets, *h.shape[1:])
-        for part in _blocks(h, len(source)):
+        for part in blocks(h, len(source)):
             messages = h.index_select(0, source[part]).mul_(filters[part, None])
             total.index_add_(0, target[part], messages)
         return total
@@ -56,7 +56,7 @@ class _FilteredSum(torch.autograd.Function):
         of_filters, of_h = ctx.needs_input_grad[:2]
         to_filters: list[Tensor] | None = [] if of_filters else None
         to_h = torch.zeros_like(h) if of_h else None
-        for part in _blocks(h, len(source)):
+        for part in blocks(h, len(source)):
             arrived = gradient.index_select(0, target[part])
             if to_filters is not None:
                 sent = h.index_select(0, source[part]).mul_(arrived)
@@ -66,7 +66,8 @@ class _FilteredSum(torch.autograd.Function):
         return None if to_filters is None else torch.cat(to_filters), to_h, None, None, None
 
 
-def _blocks(h: Tensor, edges: int) -> list[slice]:
+def blocks(h: Float[Tensor, "n b c"], edges: int) -> list[slice]:
+    """Consecutive edges, as many at a time as have messages of `BLOCK` numbers."""
     size = max(1, BLOCK // h[0].numel())
     starts = [*range(0, edges, size), edges]
     return [slice(a, b) for a, b in pairwise(starts)]

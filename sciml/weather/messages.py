@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sciml.weather.additive import Ends, Weights, additive_sum
 from sciml.weather.filtered import filtered_sum
 from sciml.weather.graphs import Graph
 
@@ -101,18 +102,22 @@ def after_first(width: int, outputs: int | None = None) -> nn.Sequential:
 
 @final
 class AdditiveMessages(nn.Module):
-    """MLP[e, h_s (, h_r)] on every edge of a graph.
+    """m = MLP[e, h_s (, h_r)] on every edge of a graph, and their sum into each node.
 
     Args:
         edge, sender: channels of the edge and of the node that sends.
         receiver: channels of the node that receives; its state is no input where 0.
         width: channels of the message.
+        residual: e + m are kept, and summed, in place of m.
     """
 
-    def __init__(self, edge: int, sender: int, width: int, receiver: int = 0) -> None:
+    def __init__(
+        self, edge: int, sender: int, width: int, receiver: int = 0, residual: bool = False
+    ) -> None:
         super().__init__()
         self.first = SplitLinear((edge, sender, *([receiver] if receiver else [])), width)
         self.rest = after_first(width)
+        self.residual = residual
 
     def forward(
         self,
@@ -120,19 +125,31 @@ class AdditiveMessages(nn.Module):
         h_s: Float[Tensor, "ns b cs"],
         h_r: Float[Tensor, "nr _ cr"],
         edges: Edges,
-    ) -> Float[Tensor, "e b width"]:
-        total = self.first(e) + edges.senders(self.first.part(1, h_s))
+    ) -> tuple[Float[Tensor, "e b width"] | None, Float[Tensor, "nr b width"]]:
+        """(e + m, their sums), or (None, the sums of m)."""
+        batch = h_s.shape[1]
+        received = None
         if len(self.first.weights) == 3:
-            total = total + edges.receivers(self.first.part(2, h_r))
-        return self.rest(total)
+            received = self.first.part(2, h_r).expand(-1, batch, -1)
+        first, second, norm = self.first, self.rest[1], self.rest[3]
+        after = (second.weight, second.bias, norm.weight, norm.bias)
+        weights = Weights(first.weights[0], first.bias, *after)
+        ends = Ends(edges.source, edges.target, edges.targets)
+        sent, e = self.first.part(1, h_s), e.expand(-1, batch, -1)
+        return additive_sum(e, sent, received, weights, ends, self.residual)
 
-    def concatenated(self, e: Tensor, h_s: Tensor, h_r: Tensor, edges: Edges) -> Tensor:
+    def concatenated(
+        self, e: Tensor, h_s: Tensor, h_r: Tensor, edges: Edges
+    ) -> tuple[Tensor | None, Tensor]:
         """The same with products on the edges: what the identity is tested and timed against."""
         batch = h_s.shape[1]
-        parts = [e.expand(-1, batch, -1), edges.senders(h_s)]
+        e = e.expand(-1, batch, -1)
+        parts = [e, edges.senders(h_s)]
         if len(self.first.weights) == 3:
             parts.append(edges.receivers(h_r.expand(-1, batch, -1)))
-        return self.rest(self.first.concatenated(*parts))
+        m = self.rest(self.first.concatenated(*parts))
+        m = e + m if self.residual else m
+        return m if self.residual else None, edges.sum(m)
 
 
 @final

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sciml.calculus.sphere import gauss
-from sciml.weather import filtered
+from sciml.weather import additive, filtered
 from sciml.weather.frames import Points
 from sciml.weather.graphs import nearest_sources, nearest_targets, on_mesh
 from sciml.weather.mesh import icosahedral
@@ -20,20 +20,31 @@ GRAPHS = {
 
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("receiver", [0, 5])
-def test_split_product_is_the_concatenating_one(name: str, receiver: int) -> None:
-    graph = GRAPHS[name]
-    edges, messages = Edges(graph), AdditiveMessages(3, 4, 8, receiver).double()
-    edges.double()
-    e = torch.randn(len(graph), 1, 3, dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("way", ["blocks", "whole"])
+def test_split_product_is_the_concatenating_one(
+    name: str, receiver: int, residual: bool, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values and all gradients, in blocks of some edges and in one piece."""
+    monkeypatch.setattr(filtered, "BLOCK", 400)
+    if way == "whole":
+        monkeypatch.setattr(additive, "_blockwise", lambda *_: False)
+    graph, edge = GRAPHS[name], 8 if residual else 3
+    edges, messages = Edges(graph), AdditiveMessages(edge, 4, 8, receiver, residual).double()
+    torch.nn.init.normal_(messages.rest[3].weight)
+    e = torch.randn(len(graph), 1, edge, dtype=torch.float64, requires_grad=True)
     h_s = torch.randn(len(graph.sources), 2, 4, dtype=torch.float64, requires_grad=True)
-    h_r = torch.randn(len(graph.targets), 1, 5, dtype=torch.float64)
-    both = messages(e, h_s, h_r, edges), messages.concatenated(e, h_s, h_r, edges)
-    torch.testing.assert_close(*both, rtol=1e-12, atol=1e-12)
-    of = (e, h_s, *messages.parameters())
-    weight = torch.randn_like(both[0])
-    gradients = [torch.autograd.grad((y * weight).sum(), of) for y in both]
+    h_r = torch.randn(len(graph.targets), 1, 5, dtype=torch.float64, requires_grad=True)
+    of = [e, h_s, *([h_r] if receiver else []), *messages.parameters()]
+    gradients = []
+    for form in (messages, messages.concatenated):
+        parts = [part for part in form(e, h_s, h_r, edges) if part is not None]
+        assert len(parts) == 1 + residual
+        generator = torch.Generator().manual_seed(0)
+        weights = [torch.randn(p.shape, dtype=p.dtype, generator=generator) for p in parts]
+        gradients.append(parts + list(torch.autograd.grad(parts, of, weights)))
     for ours, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", GRAPHS)
