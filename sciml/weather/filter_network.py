@@ -7,9 +7,8 @@
     s'  = resolved(s, increment_std · y without the mean of what is conserved)
 
 "carried" is what the air brings along the great-circle trajectory of the state's own wind. Nothing
-depends on longitude but the mesh itself. In training, white noise of `noise` increment standard
-deviations is added to the state that comes in, not to the target: without it one-step training
-makes forecasts that blow up within two days.
+depends on longitude but the mesh itself. One-step training wants noise of 0.1 to 0.2 increments on
+the state that comes in, not on the target: without it forecasts blow up within two days.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,7 +50,8 @@ class FilterNetwork(nn.Module):
         advected: whether what the air carries is an input.
         resolved: whether the state is cut to the resolved space.
         gains: whether the change has a learned gain by degree there.
-        noise: on the input in training, in units of the increment's st.dev.
+        noise: on every input in training, in units of the increment's st.dev.; an objective's
+            `globe.noise.InputNoise` does the same to the first state of a rollout alone.
         radius: of the sphere, metres.
 
     Raises:
@@ -75,7 +75,7 @@ class FilterNetwork(nn.Module):
         advected: bool = True,
         resolved: bool = True,
         gains: bool = True,
-        noise: float = 0.2,
+        noise: float = 0.0,
         radius: float = 6.371e6,
     ) -> None:
         super().__init__()

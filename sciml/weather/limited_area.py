@@ -12,6 +12,7 @@ Journal of the Royal Meteorological Society 102 (1976) 405-418; the tanh profile
 Internal Report 3 (1977).
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, final
 
@@ -26,6 +27,33 @@ from sciml.contracts import UserError
 from sciml.weather.frames import Grid, Points
 from sciml.weather.mesh import Mesh, icosahedral
 from sciml.weather.scaling import Scaling, Statistics
+
+
+@final
+class Relaxation(nn.Module):
+    """(1 - w) s + w s_b.
+
+    Args:
+        grid: of the states.
+        zone: width in cells.
+
+    Raises:
+        UserError: a zone that leaves no cell inside.
+    """
+
+    def __init__(self, grid: LatLon, zone: int = 8) -> None:
+        super().__init__()
+        weight = torch.from_numpy(relaxation(grid, zone)).float()
+        self.register_buffer("weight", weight, persistent=False)
+
+    def forward(
+        self, state: Float[Tensor, "b c lat lon"], boundary: Float[Tensor, "b c lat lon"]
+    ) -> Float[Tensor, "b c lat lon"]:
+        return torch.lerp(state, boundary, self.weight)
+
+    def to_truth(self, window: Any) -> Callable[[Tensor, int], Tensor]:
+        """The `boundary` of an objective: every new state is led by the window's of its time."""
+        return lambda state, step: self(state, window.state[:, step])
 
 
 @final
@@ -47,9 +75,7 @@ class LimitedArea(nn.Module):
         self, model: nn.Module, grid: LatLon, zone: int = 8, statistics: Statistics | None = None
     ) -> None:
         super().__init__()
-        self.model = model
-        weight = torch.from_numpy(relaxation(grid, zone)).float()
-        self.register_buffer("weight", weight, persistent=False)
+        self.model, self.relaxation = model, Relaxation(grid, zone)
         self.scaling = None if statistics is None else Scaling(statistics)
 
     def forward(
@@ -58,10 +84,10 @@ class LimitedArea(nn.Module):
         own, boundary = forcing.tensor_split([forcing.shape[1] - state.shape[1]], 1)
         seen = own
         if self.scaling is not None:
-            edge = self.scaling.normalised(boundary) * (self.weight > 0)
+            edge = self.scaling.normalised(boundary) * (self.relaxation.weight > 0)
             seen = torch.cat([own, edge], 1)
         after = self.model(state, seen if seen.shape[1] else None)
-        return torch.lerp(after, boundary, self.weight)
+        return self.relaxation(after, boundary)
 
 
 def relaxation(grid: LatLon, zone: int) -> np.ndarray:

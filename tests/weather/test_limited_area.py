@@ -8,9 +8,16 @@ import torch
 
 from sciml.calculus.sphere import LatLon
 from sciml.contracts import UserError
+from sciml.globe.rollout import rollout
 from sciml.weather.fastnet import FastNet
 from sciml.weather.filter_network import FilterNetwork
-from sciml.weather.limited_area import LimitedArea, led_by_truth, regional, relaxation
+from sciml.weather.limited_area import (
+    LimitedArea,
+    Relaxation,
+    led_by_truth,
+    regional,
+    relaxation,
+)
 from sciml.weather.mesh import icosahedral
 from tests.weather import planets
 
@@ -63,7 +70,7 @@ def test_repeated_steps_tend_to_the_boundary_in_the_zone() -> None:
     after = state
     for _ in range(5):
         after = model(after, boundary)
-    left = (1 - model.weight) ** 5
+    left = (1 - model.relaxation.weight) ** 5
     torch.testing.assert_close(after, boundary + left * (state - boundary), rtol=1e-4, atol=1e-5)
 
 
@@ -83,6 +90,20 @@ def test_training_is_led_by_the_truth_one_step_later(forcings: int) -> None:
     still = LimitedArea(Still(), GRID, zone=4)
     after = still(state[:, 0], window.forcing[:, 0])
     torch.testing.assert_close(after[..., 0, :], state[:, 1, :, 0, :])
+
+
+def test_an_objective_leads_a_rollout_as_the_wrapper_does() -> None:
+    """`rollout` with the relaxation after each step against the wrapper with boundary forcing."""
+    window = Window(torch.randn(2, 4, 3, *GRID.shape), None)
+    wrapped = LimitedArea(Still(), GRID, zone=4)
+    led = led_by_truth(window)
+    state = window.state[:, 0]
+    states = []
+    for step in range(3):
+        state = wrapped(state, led.forcing[:, step])
+        states.append(state)
+    after = Relaxation(GRID, 4).to_truth(window)
+    torch.testing.assert_close(rollout(Still(), window, 3, after=after), torch.stack(states, 1))
 
 
 @pytest.mark.parametrize("seen", [False, True])
