@@ -156,7 +156,9 @@ def on_grid(x: Float[Tensor, "b c l m 2"], harmonics: Harmonics) -> OnGrid:
     zeta, delta, _, pi = parts(x)
     u, v = harmonics.wind(zeta, delta)
     plain = harmonics.synthesis(x)
-    return OnGrid(u, v, *plain.split(count, 1)[:3], plain[:, -1], *harmonics.gradient(pi))
+    zeta, delta, temperature, _ = plain.split([count, count, count, 1], 1)
+    pi_x, pi_y = harmonics.gradient(pi)
+    return OnGrid(u, v, zeta, delta, temperature, plain[:, -1], pi_x, pi_y)
 
 
 def over_layers(matrix: Tensor, X: Float[Tensor, "b k *s"]) -> Float[Tensor, "b n *s"]:

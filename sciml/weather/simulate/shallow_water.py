@@ -51,11 +51,10 @@ class ShallowWater:
         self.grid, self.mean = grid, mean
         self.harmonics = unaliased(grid, truncation, dtype, device)
         self.f = torch.as_tensor(earth.coriolis(grid.lat)[:, None], dtype=dtype, device=device)
-        truncation = self.harmonics.truncation
-        l = np.arange(truncation + 1.0)
-        held = {"dtype": dtype, "device": device}
-        self._damping = torch.as_tensor(dissipation.rates(truncation), **held)[:, None, None]
-        self._squared = torch.as_tensor(l * (l + 1) / earth.RADIUS**2, **held)[:, None, None]
+        l = np.arange(self.harmonics.truncation + 1.0)
+        by_degree = np.stack([dissipation.rates(len(l) - 1), l * (l + 1) / earth.RADIUS**2])
+        held = torch.as_tensor(by_degree[..., None, None], dtype=dtype, device=device)
+        self._damping, self._squared = held.unbind()
 
     def nonlinear(self, x: Float[Tensor, "b 3 l m 2"]) -> Float[Tensor, "b 3 l m 2"]:
         """Advection and rotation."""

@@ -58,24 +58,24 @@ def test_lamb_wave_has_its_frequency():
     frequency = (l * (l + 1) * speeds.real[fastest]) ** 0.5 / RADIUS
     end = 1.25 * 2 * np.pi / frequency
     late = []
-    for steps in (60, 120):
+    for steps in (40, 80):
         y = gas.run(x, end, end / steps)
         late.append(float(y[0, 6:12, l, 2, 0] @ mode) / float(mode @ mode) / 1e-12)
-    assert abs(late[1]) < 0.02 and late[0] / late[1] == pytest.approx(4, rel=0.15)
+    assert abs(late[1]) < 0.04 and late[0] / late[1] == pytest.approx(4, rel=0.15)
 
 
 def test_nothing_is_lost_without_forcing():
-    """Three days of unstable jets: p_s, energy and angular momentum."""
+    """Two days of unstable jets: p_s, energy and angular momentum."""
     gas = air()
     area = torch.tensor(gas.grid.area)
     cosine = torch.cos(torch.deg2rad(torch.tensor(gas.grid.lat)))[:, None]
     x = jets(gas)
-    before, after = (equations.on_grid(y, gas.harmonics) for y in (x, gas.run(x, 3 * DAY, 1800.0)))
+    before, after = (equations.on_grid(y, gas.harmonics) for y in (x, gas.run(x, 2 * DAY, 2160.0)))
 
     def drift(invariant):
         return abs(invariant(after) / invariant(before) - 1).item()
 
-    assert drift(lambda g: equations.mass(g.pi, area)) < 1e-9
+    assert drift(lambda g: equations.mass(g.pi, area)) < 1e-8
     assert drift(lambda g: equations.energy(g, gas.layers, gas.mean, area)) < 1e-8
     assert drift(lambda g: equations.angular_momentum(g, gas.layers, cosine, area)) < 1e-6
 
@@ -83,18 +83,18 @@ def test_nothing_is_lost_without_forcing():
 def test_second_order_in_time():
     gas = air(16, 4, forced=True)
     x = jets(gas)
-    fine = gas.run(x, DAY / 4, 90.0)
-    errors = [largest(gas.run(x, DAY / 4, dt)[:, 12] - fine[:, 12]) for dt in (540.0, 270.0)]
-    assert np.log2(errors[0] / errors[1]) == pytest.approx(2, abs=0.3)
+    fine = gas.run(x, DAY / 8, 90.0)
+    errors = [(gas.run(x, DAY / 8, dt) - fine)[:, 8:12].norm().item() for dt in (1080.0, 540.0)]
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(2, abs=0.15)
 
 
 def test_baroclinic_waves_grow():
     """Waves too small to touch the jets grow by a factor of e in one to three days."""
-    gas = air(32, 5, Dissipation())
+    gas = air(32, 4, Dissipation())
     past = Past(jets(gas, kind=Jets(WIDE.speed, WIDE.latitude, WIDE.width, noise=1e-10)))
     waves = []
     for days in (4, 3):
-        past = run(gas, past, 2400.0, 36 * days)
+        past = run(gas, past, 2700.0, 32 * days)
         waves.append(past.x[:, :5, :, 1:].norm().item())
     rate = np.log(waves[1] / waves[0]) / 3
     assert 0.3 < rate < 1.0

@@ -140,3 +140,13 @@ def test_held_suarez_has_eras_names(tmp_path):
     assert len(archive.runs) == 2 and archive.shape[-2:] == (16, 32)
     assert (fields["sp"] * archive.grid.area).sum() == pytest.approx(1e5, rel=1e-3)
     assert (fields["z300"] > fields["z700"]).all() and 230 < fields["t700"].mean() < 290
+
+
+@pytest.mark.gpu
+def test_both_atmospheres_run_on_an_accelerator(made, tmp_path):
+    there = small(tmp_path / "a.nc", device="cuda")
+    np.testing.assert_allclose(opened(made)[1], opened(there)[1], rtol=1e-3, atol=0.1)
+    make.held_suarez(
+        tmp_path / "b.nc", days=0.25, train=1, validation=0, test=0, spin_up=0.25, n_lat=16,
+        layers=5, levels=[500], device="cuda",
+    )  # fmt: skip
