@@ -13,6 +13,9 @@ from sciml.drawing.sheet import sheet, times_ten
 
 History = dict[str, np.ndarray]
 
+#: Metrics in one picture.
+MOST = 8
+
 
 def read(path: Path) -> History:
     """Columns of `history.csv` as numbers, NaN where a cell is empty; `phase` stays text."""
@@ -25,11 +28,18 @@ def read(path: Path) -> History:
     return columns
 
 
-def draw(history: History, run: Path) -> Drawn:
-    """Losses and weights; errors, where they were computed."""
+def draw(
+    history: History, run: Path, prefix: str = "rel_l2", quantity: str = "relative l2 error"
+) -> Drawn:
+    """Losses and weights; errors, where they were computed.
+
+    Args:
+        prefix: of the metrics that are shown; all of them where none begins with it.
+        quantity: what these are.
+    """
     drawn = [_draw_losses(history, run)] if columns(history, "loss/") else []
     if columns(history, "metric/"):
-        drawn.append(_draw_errors(history, run))
+        drawn.append(_draw_errors(history, run, prefix, quantity))
     return drawn
 
 
@@ -69,17 +79,17 @@ def _draw_losses(history: History, run: Path) -> tuple[Path, str]:
     return path, caption
 
 
-def _draw_errors(history: History, run: Path) -> tuple[Path, str]:
+def _draw_errors(history: History, run: Path, prefix: str, quantity: str) -> tuple[Path, str]:
     metrics = columns(history, "metric/")
-    relative = {name: values for name, values in metrics.items() if name.startswith("rel_l2")}
-    shown = relative or metrics
+    wanted = {name: values for name, values in metrics.items() if name.startswith(prefix)}
+    shown = dict(list((wanted or metrics).items())[:MOST])
     with sheet(run, "errors", (8.0, 3.0)) as (figure, path):
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, name, words in ((left, "step", "step"), (right, "cpu_s", "CPU-seconds")):
             for i, (metric, values) in enumerate(shown.items()):
                 _line(axes, history[name], values, metric, f"C{i % 8}")
             axes.set(yscale="log", xlabel=words)
-        left.set_ylabel("relative l2 error" if relative else "metric")
+        left.set_ylabel(quantity if wanted else "metric")
         _mark_phases(left, history, named=True)
         right.legend(loc="best")
     ends = ", ".join(f"{n} {times_ten(_last(v))}" for n, v in shown.items())

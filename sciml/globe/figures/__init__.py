@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sciml.contracts import UserError
 
@@ -28,5 +29,12 @@ class Figures:
         if (run / "result.nc").exists():
             drawn += forecasts.draw(forecasts.read(run / "result.nc"), run)
         if (run / "history.csv").exists():
-            drawn += history.draw(history.read(run / "history.csv"), run)
+            table = history.read(run / "history.csv")
+            drawn += history.draw(one_day(table), run, scores.RATIO, "RMSE over persistence's")
         return drawn
+
+
+def one_day(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A history whose scores are those of one day ahead, where there are such."""
+    chosen = {k: v for k, v in table.items() if not k.startswith("metric/") or k.endswith("/24h")}
+    return chosen if any(k.startswith("metric/") for k in chosen) else dict(table)

@@ -19,20 +19,20 @@ def by_lead(axes: Axes, hours: np.ndarray, curves: Mapping[str, np.ndarray], yla
 
 
 def spectra(
-    figure: Figure, power: Mapping[str, np.ndarray], truth: np.ndarray, name: str, units: str
+    figure: Figure, powers: Mapping[str, tuple[np.ndarray, np.ndarray]], name: str, units: str
 ) -> None:
-    """Power by degree `[l]` above, its ratio to the truth below; degree 0 is left out.
+    """Power by degree `[l]` above, its ratio to the truth's below; degree 0 is left out.
 
     Args:
-        power: forecasts' power by name, such as their lead time.
-        truth: `[l]` power of the truth at the same times.
+        powers: of forecast and truth at the same times, by name, such as the lead time.
     """
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    degrees = np.arange(1, len(truth))
-    upper.loglog(degrees, truth[1:], color="black", linewidth=2.2, label="truth")
-    for i, (label, values) in enumerate(power.items()):
-        upper.loglog(degrees, values[1:], color=f"C{i}", label=label)
-        lower.semilogx(degrees, values[1:] / truth[1:], color=f"C{i}")
+    for i, (label, (forecast, truth)) in enumerate(powers.items()):
+        degrees = np.arange(1, len(truth))
+        said = {"label": "truth"} if i == 0 else {}
+        upper.loglog(degrees, truth[1:], color="black", linewidth=0.9, linestyle="--", **said)
+        upper.loglog(degrees, forecast[1:], color=f"C{i}", label=label)
+        lower.semilogx(degrees, forecast[1:] / truth[1:], color=f"C{i}")
     lower.axhline(1.0, color="black", linewidth=0.8)
     lower.set(xlabel="total wavenumber l", ylabel="ratio to truth", ylim=(0, 2))
     upper.set_ylabel(f"power of {name} ({units})²")

@@ -93,9 +93,14 @@ def _draw_spectra(data: xarray.Dataset, grid: LatLon, name: str, run: Path) -> t
     harmonics, leads = Harmonics(grid).double(), hours(data)
     shown = _some(leads)
     with sheet(run, "spectra", (5.0, 4.6)) as (figure, path):
-        reference = spectrum(truth.values[:, shown].reshape(-1, *grid.shape), harmonics)
-        powers = {f"{leads[k]:g} h": spectrum(forecast.values[:, k], harmonics) for k in shown}
-        curves.spectra(figure, powers, reference, name, forecast.attrs.get("units", "1"))
+        powers = {
+            f"{leads[k]:g} h": (
+                spectrum(forecast.values[:, k], harmonics),
+                spectrum(truth.values[:, k], harmonics),
+            )
+            for k in shown
+        }
+        curves.spectra(figure, powers, name, forecast.attrs.get("units", "1"))
     return path, (
         f"Power of {name} by total wavenumber, of the forecasts in result.nc by lead time and of "
         "the truth; below, their ratio: under 1 is blurred, over 1 is noise."
