@@ -128,7 +128,7 @@ class GCond(nn.Module):
             product = inner.tolist()
             cosines = [quotient(product[i][j], size[i] * size[j]) for i, j in pairs]
             cosine = min(cosines)
-            if cosine >= self.weak:
+            if cosine >= self.weak - TIE:
                 break
             one, other = pairs[cosines.index(cosine)]
             strength = {k: quotient(size[k], usual[k]) for k in (one, other)}

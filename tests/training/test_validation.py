@@ -43,13 +43,14 @@ def test_a_long_sum_of_small_numbers_keeps_its_digits():
     )
 
 
-def module(weights=None):
+def module(weights=None, metric=None):
     losses = {"residual": torch.tensor(0.031), "walls": torch.tensor(4e-5)}
     return SimpleNamespace(
         steps=40001,
         latest=SimpleNamespace(losses=losses),
         latest_weights=weights or {"residual": torch.tensor(1.0), "walls": torch.tensor(61.0)},
         validation={"held_out": 0.05, "held_out/walls": 0.01, "rel_l2/u": 0.025},
+        metric=metric,
     )
 
 
