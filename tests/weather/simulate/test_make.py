@@ -81,6 +81,13 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_numbers(made, tmp_path, mo
     np.testing.assert_array_equal(opened(small(path))[1], opened(made)[1])
 
 
+def test_a_climate_is_another_set(made, tmp_path):
+    """Same random numbers; half a day of heating has moved the wind by metres per second."""
+    driven = small(tmp_path / "a.nc", climate=True)
+    change = abs(opened(driven)[1] - opened(made)[1])
+    assert 0.5 < change[2, 1].max() < 40
+
+
 def test_a_set_that_is_whole_is_not_made_again(made, monkeypatch):
     monkeypatch.setattr(trajectories, "_trajectories", None)
     assert small(made) == made
