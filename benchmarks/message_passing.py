@@ -54,11 +54,11 @@ def ways(layer, edges, compiled):
         return after(e, total, h)
 
     def whole(e, h):
-        usual, additive._blockwise = additive._blockwise, lambda *_: False
+        usual, additive.blockwise = additive.blockwise, lambda *_: False
         try:
             return layer(e, h, edges)
         finally:
-            additive._blockwise = usual
+            additive.blockwise = usual
 
     found = {"concat": concat, "split": whole, "blocks": lambda e, h: layer(e, h, edges)}
     if MessagePassing is not None:

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from sciml.weather.filtered import blocks
+from sciml.weather.filtered import blocks, blockwise
 
 ATEN = torch.ops.aten
 
@@ -52,7 +52,7 @@ def additive_sum(
         sent: W_s h of the nodes that send.
         received: W_r h of the nodes that receive, or None.
     """
-    if _blockwise(e, sent, received, *weights):
+    if blockwise(e, sent, received, *weights):
         after, total = _AdditiveSum.apply(e, sent, received, *weights, *ends, residual)
         return after if residual else None, total
     a = functional.linear(e, weights.W_e, weights.b) + sent.index_select(0, ends.source)
@@ -65,18 +65,6 @@ def additive_sum(
     total = m.float() if rounded else m
     zero = total.new_zeros(ends.targets, *total.shape[1:])
     return m if residual else None, zero.index_add(0, ends.target, total)
-
-
-def _blockwise(*tensors: Tensor | None) -> bool:
-    """Whether all are on a processor in one exact dtype, outside of compilers and autocast."""
-    some = [t for t in tensors if t is not None]
-    exact = {t.dtype for t in some} in ({torch.float32}, {torch.float64})
-    return (
-        exact
-        and all(t.device.type == "cpu" for t in some)
-        and not torch.compiler.is_compiling()
-        and not torch.is_autocast_enabled("cpu")
-    )
 
 
 class _AdditiveSum(torch.autograd.Function):

@@ -25,6 +25,7 @@ from typing import final
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sciml.weather.additive import Ends, Weights, additive_sum
 from sciml.weather.filtered import filtered_sum
@@ -63,6 +64,15 @@ class Edges(nn.Module):
         return total.index_add(0, self.target, messages)
 
 
+def linear(x: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
+    """W x + b. Where W has few columns it is handed over row by row: the gradient's product of two
+    tall matrices then comes in the order that is several times faster on processors."""
+    if W.shape[1] >= 32 or x.device.type != "cpu":
+        return functional.linear(x, W, b)
+    rows = W.T.contiguous()
+    return x @ rows if b is None else x @ rows + b
+
+
 @final
 class SplitLinear(nn.Module):
     """W [x_1, x_2, …] + b, as Σ_i W_i x_i + b: the parts may stand at different places.
@@ -81,15 +91,15 @@ class SplitLinear(nn.Module):
 
     def part(self, number: int, x: Tensor) -> Tensor:
         """W_i x_i."""
-        return nn.functional.linear(x, self.weights[number])
+        return linear(x, self.weights[number])
 
     def forward(self, *x: Tensor) -> Tensor:
-        first = nn.functional.linear(x[0], self.weights[0], self.bias)
+        first = linear(x[0], self.weights[0], self.bias)
         return sum((self.part(i, part) for i, part in enumerate(x[1:], 1)), first)
 
     def concatenated(self, *x: Tensor) -> Tensor:
         """The same by one matrix on the concatenation."""
-        return nn.functional.linear(torch.cat(x, -1), torch.cat(list(self.weights), 1), self.bias)
+        return functional.linear(torch.cat(x, -1), torch.cat(list(self.weights), 1), self.bias)
 
 
 def after_first(width: int, outputs: int | None = None) -> nn.Sequential:
@@ -192,8 +202,9 @@ class FilterMessages(nn.Module):
         self.sender = nn.Linear(sender, width)
 
     def forward(self, h: Float[Tensor, "n b c"], edges: Edges) -> Float[Tensor, "m b width"]:
-        filters, sent = self.filter(self.directions), self.sender(h)
-        return filtered_sum(filters, sent, edges.source, edges.target, edges.targets)
+        sent = linear(h, self.sender.weight, self.sender.bias)
+        ends = (edges.source, edges.target, edges.targets)
+        return filtered_sum(self.directions, self.filter.weight, sent, *ends)
 
 
 @final

@@ -28,7 +28,7 @@ def test_split_product_is_the_concatenating_one(
     """Values and all gradients, in blocks of some edges and in one piece."""
     monkeypatch.setattr(filtered, "BLOCK", 400)
     if way == "whole":
-        monkeypatch.setattr(additive, "_blockwise", lambda *_: False)
+        monkeypatch.setattr(additive, "blockwise", lambda *_: False)
     graph, edge = GRAPHS[name], 8 if residual else 3
     edges, messages = Edges(graph), AdditiveMessages(edge, 4, 8, receiver, residual).double()
     torch.nn.init.normal_(messages.rest[3].weight)
@@ -92,12 +92,11 @@ def test_sums_in_blocks_are_sums(block: int, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(filtered, "BLOCK", block)
     graph = GRAPHS["up"]
     source, target = torch.from_numpy(graph.source), torch.from_numpy(graph.target)
-    of = (
-        torch.randn(len(graph), 3, dtype=torch.float64, requires_grad=True),
-        torch.randn(len(graph.sources), 2, 3, dtype=torch.float64, requires_grad=True),
-    )
-    ours = filtered.filtered_sum(*of, source, target, len(graph.targets))
-    theirs = torch.zeros_like(ours).index_add(0, target, of[0][:, None] * of[1][source])
+    shapes = (len(graph), 5), (3, 5), (len(graph.sources), 2, 3)
+    of = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in shapes]
+    f, W, h = of
+    ours = filtered.filtered_sum(f, W, h, source, target, len(graph.targets))
+    theirs = torch.zeros_like(ours).index_add(0, target, (f @ W.T)[:, None] * h[source])
     torch.testing.assert_close(ours, theirs)
     weight = torch.randn_like(ours)
     for a, b in zip(*(torch.autograd.grad(y, of, weight) for y in (ours, theirs)), strict=True):
