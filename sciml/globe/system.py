@@ -59,6 +59,7 @@ def assemble(
     radius: float = 6.371e6,
     noise: float = 0.0,
     pressure: bool = True,
+    checkpoint: bool = True,
     seed: int = 0,
 ) -> System:
     """Everything a forecaster of fields on the globe brings.
@@ -74,6 +75,8 @@ def assemble(
         radius: of the sphere, m.
         noise: on the first state in training, in standard deviations of the increments.
         pressure: whether losses weigh levels by pressure.
+        checkpoint: hold the activations of one step of a rollout only, and compute the others
+            again: a third slower, and as much memory for many steps as for one.
         seed: of the order of the windows.
     """
     data = windows(archive=archive, horizon=max(evaluation.steps), seed=seed)
@@ -95,7 +98,7 @@ def assemble(
     added = InputNoise(statistics.increment_std, noise, project) if noise else None
     return System(
         model=model,
-        objective=ForecastLoss(terms, noise=added),
+        objective=ForecastLoss(terms, noise=added, checkpoint=checkpoint),
         data=data,
         metric=_metric(archive, statistics, evaluation, truncation),
         predictor=ForecastPredictor(data, evaluation.shown),
