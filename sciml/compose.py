@@ -19,6 +19,7 @@ from hydra.errors import ConfigCompositionException, HydraException, OverridePar
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from sciml import catalogue, checks, diagnosis, evaluation, runs, tables, withdrawal
 from sciml.contracts import Forecaster, UserError
@@ -361,6 +362,10 @@ def _translated(case: str, overrides: Sequence[str]) -> Iterator[None]:
         if isinstance(error, kinds) and diagnosis.mistake(error) is None:
             raise _explained(error, case, overrides) from error
         raise
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{mark.name}, line {mark.line + 1}" if mark else case
+        raise UserError(f"{where}: not YAML, {error.problem}") from error
 
 
 def _explained(error: Exception, case: str, overrides: Sequence[str]) -> UserError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sciml import catalogue
+from sciml import catalogue, compose
 from sciml.contracts import UserError
 
 CASES = Path(__file__).parent / "cases"
@@ -124,3 +124,14 @@ def test_a_process_started_elsewhere_sees_the_same_cases(
 )
 def test_nearest(name: str, near: str | None) -> None:
     assert catalogue.nearest(name, ["annealing", "fixed", "ntk"]) == near
+
+
+def test_a_case_that_is_no_yaml_is_refused_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "cases" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "default.yaml").write_text("# @package _global_\n# mine\nseed: {a: ???}\n")
+    monkeypatch.setenv(catalogue.SEARCH_VARIABLE, str(tmp_path / "cases"))
+    with pytest.raises(UserError, match=r"default\.yaml, line 3: not YAML"):
+        compose.compose("mine")
