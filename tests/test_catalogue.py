@@ -134,4 +134,4 @@ def test_a_case_that_is_no_yaml_is_refused_with_its_line(
     (folder / "default.yaml").write_text("# @package _global_\n# mine\nseed: {a: ???}\n")
     monkeypatch.setenv(catalogue.SEARCH_VARIABLE, str(tmp_path / "cases"))
     with pytest.raises(UserError, match=r"default\.yaml, line 3: not YAML"):
-        compose.compose("mine", [])
+        compose.compose("mine/default", [])
