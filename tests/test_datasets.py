@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sciml import cli, datasets
+from sciml import cli, compose, datasets
 from sciml.contracts import UserError
+from sciml.weather.simulate import make
 
 CONTENT = b"a data set of one line\n" * 1000
 
@@ -63,6 +64,34 @@ def test_the_functions_of_made_sets_take_the_arguments_of_the_registry():
             assert (
                 datasets._given(name, function, words).keys() == entry.get("arguments", {}).keys()
             )
+
+
+SIMULATED = [
+    name
+    for name, entry in datasets.registry().items()
+    if entry.get("made_by", "").startswith("sciml.weather")
+]
+
+
+@pytest.mark.parametrize("name", SIMULATED)
+def test_the_command_and_the_case_make_the_same_set(name, monkeypatch):
+    """So that neither refuses, or makes again, what the other has left: same place, same recipe."""
+    from hydra.utils import instantiate
+
+    recipes = []
+    monkeypatch.setattr(make, "write", lambda path, *_: recipes.append((path, _[-1])) or path)
+    datasets.make(name, None, [])
+    archive = compose.compose(f"weather_{name}/default", []).archive
+    instantiate(archive.make, _convert_="all")(Path(archive.path))
+    assert recipes[0] == recipes[1]
+    assert recipes[0][0] == datasets.place(name)
+
+
+def test_sets_are_listed_with_how_to_get_them(capsys):
+    assert cli.main(["data", "list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    for name in ("shallow_water", "shallow_water_climate", "held_suarez"):
+        assert " make " in lines[name] and "every six hours" in lines[name]
 
 
 def test_a_download_is_checked_and_not_repeated(published):
