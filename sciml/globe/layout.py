@@ -11,7 +11,7 @@ import numpy as np
 from sciml.contracts import UserError
 from sciml.globe.archive import stores
 from sciml.globe.archive.opening import INCOMPLETE, STATUS
-from sciml.globe.schema import Schema
+from sciml.globe.schema import LEAD, NUMBER, TIME, Schema
 
 #: Bytes of states that are held, and become one file for each variable of a Zarr store.
 BLOCK = 64 * 2**20
@@ -19,12 +19,18 @@ BLOCK = 64 * 2**20
 CHUNK = 2**20
 #: Attribute by which a store is known again.
 LAYOUT = "layout"
+_COUNTED = {TIME: "starts", NUMBER: "members", LEAD: "leads"}
 
 
-def block_length(schema: Schema, most: int = 2**30) -> int:
-    """How many states are held until they are written: a power of 2, and no more than needed."""
+def block_length(schema: Schema, most: int = 2**30, members: int = 1) -> int:
+    """How many states are held until they are written: a power of 2, and no more than needed.
+
+    Args:
+        most: that there will be.
+        members: of an ensemble that are held side by side.
+    """
     cells = int(np.prod(schema.grid.shape))
-    return fitting(BLOCK, 4 * len(schema.channels) * cells, most)
+    return fitting(BLOCK, 4 * len(schema.channels) * cells * members, most)
 
 
 def fitting(room: int, size: int, most: int) -> int:
@@ -58,8 +64,8 @@ def created(
         standard = {"Conventions": "CF-1.11", "title": title}
         store.note({**standard, "history": f"{now}: written by sciml"})
         store.note(attributes or {})
-        axes = [schema.time(leading[0]), *map(schema.lead, leading[1:]), *schema.coordinates()]
-        for axis in axes:
+        leads = [schema.along(*pair) for pair in zip(schema.leading, leading, strict=True)]
+        for axis in (*leads, *schema.coordinates()):
             store.axis(axis.name, axis.dims, axis.values, axis.attributes)
         for field in schema.fields:
             extent = schema.extent(field)
@@ -92,13 +98,13 @@ def reopened(path: Path, schema: Schema, leading: Sequence[np.ndarray] = ()) -> 
 
 
 def layout(schema: Schema, leading: Sequence[np.ndarray] = ()) -> str:
-    """Channels, grid and, of forecasts, starts and leads in one line with a hash of them all."""
+    """Channels, grid and, of forecasts, their axes in one line with a hash of them all."""
     channels = " ".join(f"{c.name}[{c.units}]" for c in schema.channels)
     text = f"{channels} on {'x'.join(map(str, schema.grid.shape))}"
     digest = hashlib.sha256(text.encode())
     for cells in schema.grid.cells:
         digest.update(np.round(cells, 4).tobytes())
-    for name, axis in zip(("start", "lead"), leading, strict=False):
-        text += f", {len(axis)} {name}s"
+    for name, axis in zip(schema.leading, leading, strict=False):
+        text += f", {len(axis)} {_COUNTED[name]}"
         digest.update(axis.tobytes())
     return f"{text} #{digest.hexdigest()[:8]}"

@@ -2,6 +2,7 @@
 
 states      (time, [level], longitude, latitude)
 forecasts   (time, prediction_timedelta, [level], longitude, latitude), time being the start
+ensembles   (time, number, prediction_timedelta, [level], longitude, latitude)
 
 Fields are float32, coordinates float64 and int64, latitudes ascend, longitudes are 0 … < 360. On a
 grid of cells, one axis `cell` stands for longitude and latitude. Attributes follow CF-1.11.
@@ -19,6 +20,8 @@ import numpy as np
 from sciml.globe.channels import AXES, Channel, Channels, number
 
 TIME, LEAD, LON, LAT, CELL = "time", "prediction_timedelta", "longitude", "latitude", "cell"
+#: Members of an ensemble, as in WeatherBench 2's of ECMWF; its own mock says realization.
+NUMBER, REALIZATION = "number", "realization"
 _SINCE = {
     "units": "seconds since 1970-01-01",
     "calendar": "proleptic_gregorian",
@@ -70,7 +73,7 @@ class Schema:
     Args:
         channels: of the state.
         grid: `LatLon`, or another grid of the sphere with `.shape` and `.cells`.
-        leading: (time,) or (time, prediction_timedelta).
+        leading: (time,), (time, prediction_timedelta) or (time, number, prediction_timedelta).
     """
 
     channels: Channels
@@ -143,6 +146,15 @@ class Schema:
         for name, values in ((LON, self.grid.lon), (LAT, self.grid.lat)):
             found.append(Coordinate(name, (name,), np.asarray(values, np.float64), _CF[name]))
         return found
+
+    def along(self, name: str, values: np.ndarray) -> Coordinate:
+        """One of the leading axes."""
+        return {TIME: self.time, NUMBER: self.number, LEAD: self.lead}[name](values)
+
+    def number(self, values: np.ndarray) -> Coordinate:
+        """The members of an ensemble, 0 … M - 1."""
+        attributes = {"units": "1", "standard_name": "realization", "long_name": "ensemble member"}
+        return Coordinate(NUMBER, (NUMBER,), np.asarray(values, np.int64), attributes)
 
     def time(self, values: np.ndarray) -> Coordinate:
         """The time axis: of states, or of the starts of forecasts."""

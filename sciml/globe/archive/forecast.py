@@ -7,6 +7,7 @@ import xarray
 
 from sciml.contracts import UserError
 from sciml.globe.archive import opening
+from sciml.globe.schema import NUMBER, REALIZATION
 
 
 def open_forecast(path: str | Path) -> xarray.Dataset:
@@ -14,7 +15,8 @@ def open_forecast(path: str | Path) -> xarray.Dataset:
 
     Returns:
         Variables over (time, prediction_timedelta, [level], longitude, latitude): time is when a
-        forecast starts, prediction_timedelta how far it reaches.
+        forecast starts, prediction_timedelta how far it reaches. The members of an ensemble lie
+        along `number`, also where the file says realization.
 
     Raises:
         UserError: nothing there, not a forecast, or one that is marked incomplete.
@@ -31,4 +33,6 @@ def open_forecast(path: str | Path) -> xarray.Dataset:
             f"{found}: expected a forecast with axes time and prediction_timedelta, got "
             f"{', '.join(map(str, data.dims))}; a series of states is opened by open_archive"
         )
+    if REALIZATION in data.dims:
+        data = data.rename({REALIZATION: NUMBER})
     return data
