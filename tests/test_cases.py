@@ -38,7 +38,7 @@ EVERY = [name for name, case in catalogue.cases().items() if case.file.is_relati
 def is_forecast(case: str) -> bool:
     """Whether a case is one of fields on the globe (`test_globe_cases.py`), not of points."""
     texts = (file.read_text() for file in (ROOT / "cases" / case.split("/")[0]).glob("*.yaml"))
-    return any("system: forecast" in text for text in texts)
+    return any("system: forecast" in text or "/cases/weather_" in text for text in texts)
 
 
 VARIANTS = [case for case in EVERY if not is_forecast(case)]
