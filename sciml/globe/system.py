@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -20,6 +21,7 @@ from sciml.globe.noise import InputNoise
 from sciml.globe.objective import ForecastLoss
 from sciml.globe.predictor import ForecastPredictor
 from sciml.globe.statistics import Statistics
+from sciml.globe.surrogate import surrogate
 
 #: Increments that the gradients' size is taken from.
 INCREMENTS = 64
@@ -103,6 +105,7 @@ def assemble(
         metric=_metric(archive, statistics, evaluation, truncation),
         predictor=ForecastPredictor(data, evaluation.shown),
         figures=figures.Figures({channel.name: channel.units for channel in channels}),
+        surrogate=partial(surrogate, data),
         tested=data.test_dataloader,
     )
 
