@@ -1,8 +1,10 @@
 """Forecasts judged by the truth: every score by channel and lead time, one start at a time.
 
 RMSE and bias in the channel's units, both beside the forecast that nothing changes; anomaly
-correlation and activity against the mean of the truth; the power of every total wavenumber.
-Areas are WeatherBench 2's (`metrics.definitions.cell_areas`), so that numbers can be compared.
+correlation and activity against the mean of the truth; the power of every total wavenumber. Of an
+ensemble all but the last are of its mean, beside CRPS, spread, and spread over error; the power is
+that of its members. Areas are WeatherBench 2's (`metrics.definitions.cell_areas`), so that numbers
+can be compared.
 """
 
 import json
@@ -18,10 +20,10 @@ from sciml.contracts import UserError
 from sciml.globe import variables
 from sciml.globe.archive import Archive, open_archive, open_forecast
 from sciml.globe.channels import Channel, Channels, number
-from sciml.globe.metrics import Errors, Spectra
+from sciml.globe.metrics import Ensembles, Errors, Spectra
 from sciml.globe.metrics.definitions import cell_areas
 from sciml.globe.metrics.forecast import by_lead, lead
-from sciml.globe.schema import LEAD, TIME
+from sciml.globe.schema import LEAD, NUMBER, TIME
 
 #: States of the truth whose mean is the climatology, at most, evenly over its times.
 MEAN_OF = 500
@@ -38,13 +40,15 @@ def write(forecast: str | Path, truth: str | Path, folder: Path) -> str:
     data = open_forecast(forecast)
     channels = channels_of(data)
     archive = open_archive(truth, channels, gaps="allowed")
+    members = data.sizes.get(NUMBER, 1)
     found, starts = scores(data, channels, archive)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    atomic.write(folder / "scores.json", json.dumps({"starts": starts, **found}, indent=1) + "\n")
+    document = {"starts": starts, "members": members, **found}
+    atomic.write(folder / "scores.json", json.dumps(document, indent=1) + "\n")
     table = figures.arranged(found)
     units = {channel.name: channel.units for channel in channels}
     drawn = [str(path) for path, _ in figures.draw(table, folder, units)]
-    return "\n".join([printed(table, starts), *drawn, f"scores: {folder / 'scores.json'}"])
+    return "\n".join([printed(table, starts, members), *drawn, f"scores: {folder / 'scores.json'}"])
 
 
 def channels_of(data: xarray.Dataset) -> Channels:
@@ -60,7 +64,8 @@ def channels_of(data: xarray.Dataset) -> Channels:
         known = variables.find(name)
         if known is None:
             raise UserError(f"score: expected known quantities in the forecast, got {name!r}")
-        axes = [str(d) for d in data[name].dims if d not in (TIME, LEAD, "longitude", "latitude")]
+        plain = (TIME, NUMBER, LEAD, "longitude", "latitude")
+        axes = [str(d) for d in data[name].dims if d not in plain]
         levels = [number(float(v)) for v in data[axes[0]].values] if axes else [None]
         for level in levels:
             short = known.short if level is None else f"{known.short}{level:g}"
@@ -78,18 +83,22 @@ def scores(
 ) -> tuple[dict[str, float], int]:
     """All scores by their flat names (`rmse/z500/24h`), and how many starts they are the mean of.
 
-    Starts whose times the truth does not hold are left out.
+    Starts whose times the truth does not hold are left out. The states of one lead time are held
+    at a time, those of all members together.
     """
     leads = (data[LEAD].values / np.timedelta64(1, "s")).astype(np.int64)
     _require_grid(data, archive)
-    judges, whole = _judges(channels, archive), _whole(data, leads, archive)
+    judges = _judges(channels, archive, data.sizes.get(NUMBER, 1))
+    whole = _whole(data, leads, archive)
     totals: dict[str, torch.Tensor] = {}
     for start in whole:
         initial = _truth(archive, start)
         for n, step in enumerate(leads):
             one, true = _state(data, channels, start, n), _truth(archive, start + int(step))
             for judge in judges:
-                for name, pair in judge.statistics(one, true, initial).items():
+                members = one[None] if isinstance(judge, Ensembles) else one
+                truth = true.expand_as(one) if isinstance(judge, Spectra) else true
+                for name, pair in judge.statistics(members, truth, initial).items():
                     key = f"{name}/{lead(1, step / 3600)}"
                     sums = torch.stack([torch.as_tensor(part).double() for part in pair])
                     totals[key] = totals.get(key, 0) + sums
@@ -101,11 +110,12 @@ def scores(
     return found, len(whole)
 
 
-def _judges(channels: Channels, archive: Archive) -> list[Any]:
-    """Errors, and spectra where the grid resolves them."""
+def _judges(channels: Channels, archive: Archive, members: int) -> list[Any]:
+    """Errors, or an ensemble's scores; and spectra where the grid resolves them."""
     mean = climatology(archive)
     area = cell_areas(archive.grid.lat, archive.grid.shape[1])
-    judges: list[Any] = [Errors(area, channels.names, mean)]
+    errors = Errors if members == 1 else Ensembles
+    judges: list[Any] = [errors(area, channels.names, mean)]
     if archive.grid.exact_degree > 4:
         judges.append(Spectra(archive.grid, channels.names, mean=mean.mean((-2, -1))))
     return judges
@@ -139,15 +149,16 @@ def climatology(archive: Archive) -> np.ndarray:
 
 
 def _state(data: xarray.Dataset, channels: Channels, start: int, step: int) -> torch.Tensor:
-    """float32 `[1, C, lat, lon]` of one start and lead time."""
+    """float32 `[M, C, lat, lon]` of one start and lead time; M = 1 where there is no ensemble."""
     at = data.sel({TIME: np.datetime64(start, "s")}).isel({LEAD: step})
+    at = at if NUMBER in data.dims else at.expand_dims(NUMBER)
     fields = []
     for channel in channels:
         one = at[channel.variable]
         if channel.level is not None:
             one = one.sel({channel.axis: channel.level})
-        fields.append(one.transpose("latitude", "longitude").sortby("latitude").values)
-    return torch.from_numpy(np.stack(fields)[None].astype(np.float32))
+        fields.append(one.transpose(NUMBER, "latitude", "longitude").sortby("latitude").values)
+    return torch.from_numpy(np.stack(fields, 1).astype(np.float32))
 
 
 def _require_grid(data: xarray.Dataset, archive: Archive) -> None:
@@ -160,11 +171,13 @@ def _require_grid(data: xarray.Dataset, archive: Archive) -> None:
         )
 
 
-def printed(table: dict[str, dict[str, dict[float, float]]], starts: int) -> str:
-    """RMSE, its ratio to persistence and anomaly correlation, as aligned text."""
-    kinds = [k for k in ("rmse", "rmse_over_persistence", "acc") if k in table]
+def printed(table: dict[str, dict[str, dict[float, float]]], starts: int, members: int = 1) -> str:
+    """RMSE, its ratio to persistence, ACC, and the scores of an ensemble, as aligned text."""
+    of_ensembles = ("crps", "spread", "spread_over_error")
+    kinds = [k for k in ("rmse", "rmse_over_persistence", "acc", *of_ensembles) if k in table]
     hours = sorted(next(iter(table["rmse"].values())))
-    lines = [f"{starts} forecasts", "score".ljust(30) + "".join(f"{h:>10g} h" for h in hours)]
+    count = f"{starts} forecasts" + (f" of {members} members" if members > 1 else "")
+    lines = [count, "score".ljust(30) + "".join(f"{h:>10g} h" for h in hours)]
     for kind in kinds:
         for channel, by_hour in table[kind].items():
             row = "".join(f"{by_hour[hour]:>12.4g}" for hour in hours)

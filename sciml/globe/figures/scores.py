@@ -9,7 +9,7 @@ import numpy as np
 
 from sciml.drawing import Drawn
 from sciml.drawing.sheet import sheet
-from sciml.globe.figures import curves
+from sciml.globe.figures import curves, ensembles
 
 #: kind → channel → hours → value, from names such as `rmse/z500/24h`.
 Table = dict[str, dict[str, dict[float, float]]]
@@ -34,10 +34,20 @@ def arranged(metrics: Mapping[str, object]) -> Table:
 
 
 def draw(table: Table, run: Path, units: Mapping[str, str]) -> Drawn:
-    """The scorecard and the curves, where there are scores; `units` are the channels'."""
+    """Scorecard, curves, and those of an ensemble, where there are scores.
+
+    Args:
+        units: of the channels.
+    """
     if RATIO not in table:
         return []
-    return [_draw_scorecard(table[RATIO], run), _draw_curves(table, run, units)]
+    drawn = [_draw_scorecard(table[RATIO], run), _draw_curves(table, run, units)]
+    return drawn + ([ensembles.draw(table, run, units)] if "crps" in table else [])
+
+
+def some(channels: list[str], most: int) -> list[str]:
+    """At most so many of them, from first to last."""
+    return channels if len(channels) <= most else channels[:: len(channels) // most][:most]
 
 
 def _draw_scorecard(ratios: Mapping[str, Mapping[float, float]], run: Path) -> tuple[Path, str]:
@@ -56,8 +66,7 @@ def _draw_scorecard(ratios: Mapping[str, Mapping[float, float]], run: Path) -> t
 
 
 def _draw_curves(table: Table, run: Path, units: Mapping[str, str]) -> tuple[Path, str]:
-    channels = list(table["rmse"])
-    shown = channels if len(channels) <= 6 else channels[:: max(1, len(channels) // 6)][:6]
+    shown = some(list(table["rmse"]), 6)
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
     with sheet(run, "lead_times", (3.1 * columns, 2.5 * rows)) as (figure, path):
@@ -66,6 +75,9 @@ def _draw_curves(table: Table, run: Path, units: Mapping[str, str]) -> tuple[Pat
             rmse = table["rmse"][channel]
             hours = np.array(sorted(rmse))
             lines = {"forecast": np.array([rmse[h] for h in hours])}
+            spread = table.get("spread", {}).get(channel)
+            if spread is not None:
+                lines["spread"] = np.array([spread[h] for h in hours])
             for name, kind in (("persistence", RATIO), ("climatology", OTHER)):
                 if channel in table.get(kind, {}):
                     ratio = np.array([table[kind][channel][h] for h in hours])
@@ -77,5 +89,6 @@ def _draw_curves(table: Table, run: Path, units: Mapping[str, str]) -> tuple[Pat
         stack[0].legend()
     return path, (
         "Root mean square error over the test set by lead time, beside the forecasts that nothing "
-        "changes and that the mean state holds."
+        "changes and that the mean state holds"
+        + ("; of an ensemble, that of its mean, and its spread." if "spread" in table else ".")
     )
