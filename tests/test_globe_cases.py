@@ -15,8 +15,8 @@ from sciml.training.step import Step
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Cases that run on what the package simulates; the others need archives of the user's.
-SIMULATED = [c for c in EVERY if is_forecast(c) and c.startswith("weather_shallow_water/")]
-OTHERS = [c for c in EVERY if is_forecast(c) and c not in SIMULATED]
+SIMULATED = [c for c in EVERY if is_forecast(c) and c.startswith("weather_shallow_water")]
+OTHERS = [c for c in EVERY if c.startswith("weather_era5")]
 SMALL = [
     *("archive.make.n_lat=16", "archive.make.train=2", "archive.make.validation=1"),
     *("archive.make.test=1", "archive.make.days=2", "archive.make.spin_up=0.5"),
