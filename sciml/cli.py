@@ -118,6 +118,11 @@ def _forecasting(command: Callable[[str, str], argparse.ArgumentParser]) -> None
     forecast.add_argument("--steps", required=True, type=int, metavar="N", help="steps ahead")
     forecast.add_argument("--out", required=True, metavar="FILE", help="FILE.zarr or FILE.nc")
     forecast.add_argument("--data", metavar="ARCHIVE", help="initial states; the run's own if left")
+    forecast.add_argument("--members", type=int, metavar="M", help="an ensemble of so many")
+    kinds = ("perturbed", "lagged", "sampled")
+    forecast.add_argument("--ensemble", dest="kind", choices=kinds, help="how its members differ")
+    forecast.add_argument("--lag", type=float, metavar="HOURS", help="between lagged members")
+    forecast.add_argument("--amplitude", type=float, metavar="A", help="of noise, in increments")
     score = command("score", "judge forecasts by the truth: a table, JSON and figures")
     score.add_argument("forecast", metavar="FORECAST", help="a store that sciml forecast wrote")
     score.add_argument("truth", metavar="TRUTH", help="the archive to compare with")
@@ -258,9 +263,10 @@ def _forecast(options: argparse.Namespace) -> None:
     _run_folder(options.run)
     from sciml import compose
 
-    compose.forecast(
-        options.run, options.start.split(","), options.steps, options.out, options.data
-    )
+    told = {name: getattr(options, name) for name in ("members", "kind", "lag", "amplitude")}
+    ensemble = told if set(told.values()) != {None} else None
+    starts = options.start.split(",")
+    compose.forecast(options.run, starts, options.steps, options.out, options.data, ensemble)
 
 
 def _score(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ The front end hands `CASE key=value …` to a real `hydra.main`, so multirun, sw
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -143,15 +143,24 @@ def export(folder: str | Path, target: str, formats: Sequence[str], force: bool 
 
 
 def forecast(
-    folder: str | Path, starts: Sequence[str], steps: int, out: str, data: str | None = None
+    folder: str | Path,
+    starts: Sequence[str],
+    steps: int,
+    out: str,
+    data: str | None = None,
+    ensemble: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Runs a trained model ahead from each of the times `starts` and writes the forecasts."""
+    """Runs a trained model ahead from each of the times `starts` and writes the forecasts.
+
+    Args:
+        ensemble: what `sciml forecast` says of its members, such as `{"members": 8}`.
+    """
     if steps < 1:
         raise UserError(f"forecast: expected steps >= 1, got {steps}")
     parts, model = restore(folder)
     if not isinstance(parts.system.predictor, Forecaster):
         raise UserError(f"forecast: {parts.case} has no time step that could be repeated")
-    return parts.system.predictor.forecast(model, starts, steps, Path(out), data)
+    return parts.system.predictor.forecast(model, starts, steps, Path(out), data, ensemble)
 
 
 def compose(case: str, overrides: Sequence[str]) -> DictConfig:

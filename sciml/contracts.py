@@ -281,9 +281,17 @@ class Forecaster(Protocol):
     """Optional on a predictor: forecasts from given times, written while they are made."""
 
     def forecast(
-        self, model: "nn.Module", starts: Sequence[str], steps: int, out: Path, data: str | None
+        self,
+        model: "nn.Module",
+        starts: Sequence[str],
+        steps: int,
+        out: Path,
+        data: str | None,
+        ensemble: Mapping[str, Any] | None = None,
     ) -> Path:
         """Writes `out`, a Zarr store or netCDF file; initial states from `data`, or the run's own.
+
+        Several members of each start where an ensemble is described, in the wing's own words.
 
         Raises:
             UserError: a time that the data do not hold, another list of channels.

@@ -1,6 +1,6 @@
 """Forecasts of a trained model: some as a dataset for `result.nc`, any number into a store."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from sciml.contracts import UserError
 from sciml.globe.archive import Archive, open_archive
 from sciml.globe.data import Forecasts
+from sciml.globe.ensembles import Ahead, Ensemble, together
+from sciml.globe.ensembles import ensemble as ensemble_of
+from sciml.globe.noise import InputNoise
 from sciml.globe.rollout import trajectory
 from sciml.globe.schema import LEAD, TIME, Schema
 
@@ -23,10 +26,21 @@ class ForecastPredictor:
     Args:
         data: has the archive, the forcing and the test windows.
         shown: forecasts in `result.nc`, beside the states that came true.
+        noise: makes the noise of ensembles, from its amplitude.
+        amplitude: of the noise in training.
+        trained: whether the model was trained as an ensemble.
     """
 
-    def __init__(self, data: Forecasts, shown: int = 2) -> None:
+    def __init__(
+        self,
+        data: Forecasts,
+        shown: int = 2,
+        noise: Callable[[float], InputNoise] | None = None,
+        amplitude: float = 0.0,
+        trained: bool = False,
+    ) -> None:
         self.data, self.shown = data, shown
+        self.noise, self.amplitude, self.trained = noise, amplitude, trained
 
     def __call__(self, model: nn.Module, request: Mapping[str, Any]) -> Iterator[xarray.Dataset]:
         """One dataset: forecasts from the first `shown` test windows, and `…_reference`."""
@@ -50,21 +64,45 @@ class ForecastPredictor:
         yield forecast.merge(reference.rename({name: f"{name}_reference" for name in reference}))
 
     def forecast(
-        self, model: nn.Module, starts: Sequence[str], steps: int, out: Path, data: str | None
+        self,
+        model: nn.Module,
+        starts: Sequence[str],
+        steps: int,
+        out: Path,
+        data: str | None,
+        ensemble: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Writes forecasts of `steps` steps from each of the times, one start after the other."""
+        """Writes forecasts of `steps` steps from each of the times, one start after the other.
+
+        What is in the store already is not made again.
+        """
         from sciml.globe.writer import ForecastWriter
 
-        source = self.data.archive if data is None else self._opened(data)
-        numbers = sorted({at(source.times, start) for start in starts})
-        leads = self.data.archive.step * np.arange(1, steps + 1)
+        ahead = Ahead(model, self.data.archive if data is None else self._opened(data), self.data)
+        times = ahead.source.times
+        begins = [int(times[n]) for n in sorted({at(times, start) for start in starts})]
+        made = None if ensemble is None else self._ensemble(ensemble)
+        if made is not None:
+            made.check(ahead, begins)
+        leads = ahead.step * np.arange(1, steps + 1)
         channels, grid = self.data.archive.channels, self.data.archive.grid
-        with ForecastWriter(out, channels, grid, source.times[numbers], leads) as store:
-            for number in numbers:
-                start = int(source.times[number])
-                if start not in store.finished:
-                    store.put(start, self._ahead(model, source, number, steps))
+        members = None if made is None else made.members
+        with ForecastWriter(out, channels, grid, begins, leads, members=members) as store:
+            for start in begins:
+                absent = store.absent(start)
+                if made is not None:
+                    for some in together(int(np.prod(grid.shape)), absent):
+                        states = ahead.states(made.first(ahead, start, some), start, steps)
+                        store.put(start, (state.cpu().numpy() for state in states), some)
+                elif absent:
+                    states = ahead.states(ahead.state(start), start, steps)
+                    store.put(start, (state[0].cpu().numpy() for state in states))
         return out
+
+    def _ensemble(self, asked: Mapping[str, Any]) -> Ensemble:
+        if self.noise is None:
+            raise UserError("forecast: this model has no ensembles")
+        return ensemble_of(asked, self.noise, self.amplitude, self.trained)
 
     def _opened(self, data: str) -> Archive:
         ours = self.data.archive
@@ -75,19 +113,6 @@ class ForecastPredictor:
                 f"got {archive.grid.shape} in {data}; regrid the data"
             )
         return archive
-
-    def _ahead(
-        self, model: nn.Module, source: Archive, number: int, steps: int
-    ) -> Iterator[np.ndarray]:
-        """States `[C, *grid]`, one at a time."""
-        device = device_of(model)
-        state = torch.from_numpy(source.read([number])).to(device)
-        times = source.times[number] + self.data.archive.step * np.arange(steps)
-        forcing = self.data.forcing_at(torch.from_numpy(times)[None])
-        forcing = None if forcing is None else forcing.to(device, torch.float32)
-        with torch.no_grad():
-            for reached in trajectory(model, state, forcing, steps):
-                yield reached[0].cpu().numpy()
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from sciml.calculus.sphere import Harmonics
-from sciml.contracts import System, UserError
+from sciml.contracts import Metric, System, UserError
 from sciml.globe import figures
 from sciml.globe.archive import Archive
 from sciml.globe.data import Forecasts
-from sciml.globe.losses import Measure
+from sciml.globe.losses import FairCRPS, Measure
 from sciml.globe.losses.gradient import deviation
-from sciml.globe.metrics import Errors, ForecastMetric, Spectra, Winds
+from sciml.globe.metrics import EnsembleMetric, Errors, ForecastMetric, Spectra, Winds
 from sciml.globe.noise import InputNoise
-from sciml.globe.objective import ForecastLoss
+from sciml.globe.objective import EnsembleLoss, ForecastLoss
 from sciml.globe.predictor import ForecastPredictor
 from sciml.globe.statistics import Statistics
 from sciml.globe.surrogate import surrogate
@@ -39,12 +39,14 @@ class Evaluation:
         spectra: channels whose power is compared with the truth's.
         degrees: total wavenumbers reported of it.
         shown: forecasts in `result.nc`.
+        members: that an ensemble is judged with, where one was trained.
     """
 
     steps: Sequence[int] = (1, 4, 12, 20)
     spectra: Sequence[str] = ()
     degrees: Sequence[int] = ()
     shown: int = 2
+    members: int = 8
 
     def __post_init__(self) -> None:
         if not self.steps or min(self.steps) < 1:
@@ -60,6 +62,7 @@ def assemble(
     truncation: int | None = None,
     radius: float = 6.371e6,
     noise: float = 0.0,
+    members: int = 1,
     pressure: bool = True,
     checkpoint: bool = True,
     seed: int = 0,
@@ -76,6 +79,8 @@ def assemble(
         truncation: T of the harmonics; the largest that is exact on the grid where None.
         radius: of the sphere, m.
         noise: on the first state in training, in standard deviations of the increments.
+        members: forecasts from one state in training, each with its own noise, that are judged as
+            an ensemble, by the losses that can (`losses.FairCRPS`); 1 for a single forecast.
         pressure: whether losses weigh levels by pressure.
         checkpoint: hold the activations of one step of a rollout only, and compute the others
             again: a third slower, and as much memory for many steps as for one.
@@ -96,14 +101,23 @@ def assemble(
     gradient = deviation(grid, data.increments(INCREMENTS)) if spectral else None
     measure = Measure.of(grid, channels, statistics, pressure, gradient=gradient)
     terms = {name: loss(measure) for name, loss in losses.items()}
-    project = Harmonics(grid, truncation) if spectral else None
-    added = InputNoise(statistics.increment_std, noise, project) if noise else None
+    terms = _fitting(terms, members, noise)
+
+    def noisy(amplitude: float) -> InputNoise:
+        project = Harmonics(grid, truncation) if spectral else None
+        return InputNoise(statistics.increment_std, amplitude, project)
+
+    added = noisy(noise) if noise else None
+    objective: nn.Module = ForecastLoss(terms, noise=added, checkpoint=checkpoint)
+    if members > 1:
+        objective = EnsembleLoss(terms, added, members, checkpoint=checkpoint)
+    judged = added if members > 1 else None
     return System(
         model=model,
-        objective=ForecastLoss(terms, noise=added, checkpoint=checkpoint),
+        objective=objective,
         data=data,
-        metric=_metric(archive, statistics, evaluation, truncation),
-        predictor=ForecastPredictor(data, evaluation.shown),
+        metric=_metric(archive, statistics, evaluation, truncation, judged),
+        predictor=ForecastPredictor(data, evaluation.shown, noisy, noise, members > 1),
         figures=figures.Figures({channel.name: channel.units for channel in channels}),
         surrogate=partial(surrogate, data),
         tested=data.test_dataloader,
@@ -116,25 +130,62 @@ def _taken(network: Callable[..., nn.Module], given: Mapping[str, Any]) -> dict[
     return {name: value for name, value in given.items() if name in known}
 
 
+def _fitting(terms: Mapping[str, nn.Module], members: int, noise: float) -> dict[str, nn.Module]:
+    """The losses that an ensemble can have, or a single forecast.
+
+    Raises:
+        UserError: none of an ensemble, one of an ensemble for a single forecast, no noise.
+    """
+    of_ensembles = {name: term for name, term in terms.items() if isinstance(term, FairCRPS)}
+    if members < 1:
+        raise UserError(f"system.members: expected a number >= 1, got {members}")
+    if members == 1:
+        for name in of_ensembles:
+            raise UserError(f"losses.{name} is one of ensembles; set system.members=2")
+        return dict(terms)
+    if not noise:
+        raise UserError(
+            f"system.members={members}: expected noise, by which members differ; set system.noise"
+        )
+    if not of_ensembles:
+        raise UserError(
+            f"system.members={members}: expected a loss of ensembles, losses.FairCRPS, got "
+            f"{', '.join(terms)}"
+        )
+    return of_ensembles
+
+
 def _metric(
-    archive: Archive, statistics: Statistics, evaluation: Evaluation, truncation: int | None
-) -> ForecastMetric:
-    grid, channels = archive.grid, archive.channels
-    scores: list[nn.Module] = [Errors(grid.area, channels.names, statistics.climatology)]
+    archive: Archive,
+    statistics: Statistics,
+    evaluation: Evaluation,
+    truncation: int | None,
+    noise: InputNoise | None,
+) -> Metric:
+    """Scores of single forecasts; of ensembles where noise is given."""
+    grid, channels, hours = archive.grid, archive.channels, archive.step / 3600
+    each: list[nn.Module] = []
     if channels.pairs():
-        scores.append(Winds(grid.area, channels.names, channels.pairs()))
+        each.append(Winds(grid.area, channels.names, channels.pairs()))
     if evaluation.spectra:
         mean = torch.as_tensor(statistics.mean)
-        scores.append(
+        each.append(
             Spectra(
                 grid, channels.names, evaluation.spectra, evaluation.degrees or None,
                 truncation, mean,
             )
         )  # fmt: skip
-    hours = archive.step / 3600
+    kinds = ["rmse_over_persistence"] + (["spread_over_error"] if noise else [])
     shown = [
-        f"rmse_over_persistence/{name}/{step * hours:g}h"
+        f"{kind}/{name}/{step * hours:g}h"
+        for kind in kinds
         for step in evaluation.steps
         for name in channels.names[:PRINTED]
     ]
-    return ForecastMetric(scores, evaluation.steps, hours, headlines=shown)
+    if noise is None:
+        errors = Errors(grid.area, channels.names, statistics.climatology)
+        return ForecastMetric([errors, *each], evaluation.steps, hours, headlines=shown)
+    return EnsembleMetric(
+        grid.area, channels.names, noise, evaluation.members, evaluation.steps, hours,
+        climatology=statistics.climatology, each=each, headlines=shown,
+    )  # fmt: skip
