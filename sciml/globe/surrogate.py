@@ -1,10 +1,10 @@
 """A trained forecaster to be carried away: one state in, the state one time step on out.
 
-A state `[n, C, *grid]` has its channels as columns, those of the forcing after them. What of a
-model never changes, a forecast repeats: the bundle's user feeds the output in again.
+A state `[n, C, *grid]` has its channels as columns, those of the forcing at its time after them.
+Whoever has the bundle makes a forecast by feeding the output in again.
 """
 
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,6 @@ from sciml.globe.data import Forecasts
 
 #: States of the stored sample.
 SAMPLE = 2
-#: Of the largest magnitude of a channel: sums of float32 over grid and mesh in another order.
-TOLERANCE = 1e-4
 
 
 @final
@@ -54,7 +52,6 @@ def surrogate(data: Forecasts, model: nn.Module) -> Surrogate:
         sample=sample.to(device, dtype),
         inputs={**outputs, **forcings},
         outputs=outputs,
-        tolerance=TOLERANCE,
     )
 
 

@@ -46,7 +46,7 @@ class Advection(nn.Module):
                 "advection: expected a global grid of latitudes and longitudes; "
                 "set advected=false on others"
             )
-        self.angle = time_step / radius
+        self.angle, self.shape = time_step / radius, tuple(grid.shape)
         self.wind = Interpolation(grid)
         self.fields = Interpolation(grid, cubic)
         self.tables = Tables(partial(_frames, grid))
@@ -59,15 +59,16 @@ class Advection(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The fields where the air comes from, and the wind it had there, as (east, north) here."""
         east, north = self.tables.east, self.tables.north
-        x = self.tables.position.expand(len(u), -1, -1)
+        batch = u.shape[0]  # len() would fix the batch of an export
+        x = self.tables.position.expand(batch, -1, -1)
         wind = u[:, None] * east + v[:, None] * north
         middle = geodesic(x, wind.flatten(2) * (-self.angle / 2))
         halfway = transported(self.wind(wind, *coordinates(middle)), middle, x)
         place = coordinates(geodesic(x, halfway * -self.angle))
         carried = self.fields(torch.cat([fields, wind], 1), *place)
         vector = transported(carried[:, -3:], position(*place), x)
-        parts = ((vector.view_as(wind) * frame).sum(1) for frame in (east, north))
-        return carried[:, :-3].view_as(fields), *parts
+        parts = ((vector.unflatten(2, self.shape) * frame).sum(1) for frame in (east, north))
+        return carried[:, :-3].unflatten(2, self.shape), *parts
 
 
 def _frames(grid: LatLon) -> dict[str, np.ndarray]:
