@@ -1,4 +1,4 @@
-"""The figures of a forecaster's run folder: scorecard, error by lead, maps, spectra, training."""
+"""The figures of a forecaster's run folder: scorecard, error by lead, maps, spectra, film."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,14 +20,16 @@ class Figures:
 
     def __call__(self, run: Path) -> list[tuple[Path, str]]:
         from sciml.drawing import history
-        from sciml.globe.figures import forecasts, scores
+        from sciml.globe.figures import animation, forecasts, scores
 
         run = Path(run)
         if not (run / "metrics.json").exists():
             raise UserError(f"expected metrics.json in {run}, found none; evaluate the run first")
         drawn = scores.draw(scores.read(run / "metrics.json"), run, self.units)
         if (run / "result.nc").exists():
-            drawn += forecasts.draw(forecasts.read(run / "result.nc"), run)
+            data = forecasts.read(run / "result.nc")
+            drawn += forecasts.draw(data, run)
+            animation.draw(data, run)  # a file of its own: the report holds still pictures
         if (run / "history.csv").exists():
             table = history.read(run / "history.csv")
             drawn += history.draw(one_day(table), run, scores.RATIO, "RMSE over persistence's")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import CenteredNorm, Normalize
 
 from sciml.drawing.sheet import colour_bar
@@ -32,7 +33,7 @@ def draw(
     norm: Normalize,
     cmap: str = "viridis",
     projection: Projection = robinson,
-) -> object:
+) -> QuadMesh:
     """One field `[lat, lon]` on one map; latitudes and longitudes ascend.
 
     Returns: what a colour bar is made of.
@@ -87,13 +88,24 @@ def panels(
     lon: np.ndarray,
     difference: str | None = None,
     projection: Projection = robinson,
-) -> None:
-    """Fields by title side by side; all share one scale but `difference`, which is signed."""
-    alike = [field for name, field in fields.items() if name != difference]
+    covered: Mapping[str, np.ndarray] | None = None,
+) -> list[QuadMesh]:
+    """Fields by title side by side; all share one scale but `difference`, which is signed.
+
+    Args:
+        covered: what the scales cover by title, such as all frames of a film; the fields if None.
+
+    Returns: what is drawn on each map.
+    """
+    covered = fields if covered is None else covered
+    alike = [field for name, field in covered.items() if name != difference]
     signed = min(float(np.nanmin(f)) for f in alike) < 0 < max(float(np.nanmax(f)) for f in alike)
     norm = scale(alike, signed)
+    drawn = []
     for axes, (name, field) in zip(row, fields.items(), strict=True):
-        own = scale([field], True) if name == difference else norm
+        own = scale([covered[name]], True) if name == difference else norm
         cmap = "RdBu_r" if signed or name == difference else "viridis"
-        colour_bar(axes, draw(axes, field, lat, lon, own, cmap, projection))
+        drawn.append(draw(axes, field, lat, lon, own, cmap, projection))
+        colour_bar(axes, drawn[-1])
         axes.set_title(name)
+    return drawn
