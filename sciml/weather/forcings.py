@@ -81,7 +81,7 @@ class Place:
         of: the ones to have, in this order.
     """
 
-    of: tuple[str, ...] = ("sin_lat", "cos_lat", "sin_lon", "cos_lon")
+    of: Sequence[str] = ("sin_lat", "cos_lat", "sin_lon", "cos_lon")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "of", tuple(self.of))
@@ -115,10 +115,11 @@ class Unchanging:
         UserError: not one field a name, or not finite.
     """
 
-    names: tuple[str, ...]
+    names: Sequence[str]
     fields: np.ndarray
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
         fields = np.asarray(self.fields, dtype=np.float64)
         if len(fields) != len(self.names) or not np.isfinite(fields).all():
             raise UserError(
