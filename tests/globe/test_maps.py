@@ -44,6 +44,17 @@ def test_scales_cover_what_is_shown():
     assert plain.vmin == 7.0 < plain.vmax
 
 
+def test_a_forecast_that_blew_up_is_an_empty_map(tmp_path: Path):
+    lat, lon = np.linspace(-75, 75, 6), np.arange(0, 360, 30.0)
+    lost, truth = np.full((6, 12), np.nan), np.outer(np.sin(np.radians(lat)), np.ones(12))
+    with sheet(tmp_path, "map", (6.0, 2.0)) as (figure, path):
+        fields = {"forecast": lost, "truth": truth, "difference": lost - truth}
+        meshes = maps.panels(figure.subplots(1, 3), fields, lat, lon, "difference")
+        assert [bool(mesh.get_array().mask.all()) for mesh in meshes] == [True, False, True]
+        assert meshes[0].norm is meshes[1].norm and meshes[1].norm.vcenter == 0
+    assert path.stat().st_size > 1000
+
+
 def test_missing_values_stay_white(tmp_path: Path):
     (tmp_path / "figures").mkdir()
     lat, lon = np.linspace(-75, 75, 6), np.arange(0, 360, 30.0)

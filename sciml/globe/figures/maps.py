@@ -75,6 +75,8 @@ def scale(fields: Sequence[np.ndarray], signed: bool = False) -> Normalize:
     """One colour scale for all fields: around zero where they have both signs."""
     values = np.concatenate([np.ravel(field) for field in fields])
     values = values[np.isfinite(values)]
+    if not len(values):  # a forecast that blew up: an empty map says so
+        return Normalize(0.0, 1.0)
     if signed:
         return CenteredNorm(0.0, max(float(np.percentile(np.abs(values), COVERED[1])), 1e-30))
     low, high = np.percentile(values, COVERED)
@@ -99,7 +101,8 @@ def panels(
     """
     covered = fields if covered is None else covered
     alike = [field for name, field in covered.items() if name != difference]
-    signed = min(float(np.nanmin(f)) for f in alike) < 0 < max(float(np.nanmax(f)) for f in alike)
+    finite = np.concatenate([field[np.isfinite(field)] for field in alike])
+    signed = bool(len(finite)) and finite.min() < 0 < finite.max()
     norm = scale(alike, signed)
     drawn = []
     for axes, (name, field) in zip(row, fields.items(), strict=True):
