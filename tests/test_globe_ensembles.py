@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_globe_cases import SMALL, _planet, config_of  # noqa: F401: the fixture is the module's
+from test_globe_cases import SMALL, _planet, config_of  # noqa: F401
 
 from sciml import cli, compose, runs
 

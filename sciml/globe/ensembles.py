@@ -26,8 +26,8 @@ from sciml.globe.data import Forecasts
 from sciml.globe.noise import InputNoise
 from sciml.globe.rollout import trajectory
 
-#: Cells of all members that are stepped at once: measured 1.2 kB each, 0.3 GB together, in the filter
-#: network of width 64; in proportion to the width.
+#: Cells of all members that are stepped at once: 1.2 kB each, 0.3 GB together, were measured in the
+#: filter network of width 64; it is in proportion to the width.
 CELLS = 2**18
 PERTURBED, SAMPLED, LAGGED = "perturbed", "sampled", "lagged"
 #: Kind → what it may be told beside the number of members.
