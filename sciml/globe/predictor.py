@@ -16,7 +16,7 @@ from sciml.globe.ensembles import Ahead, Ensemble, together
 from sciml.globe.ensembles import ensemble as ensemble_of
 from sciml.globe.noise import InputNoise
 from sciml.globe.rollout import trajectory
-from sciml.globe.schema import LEAD, TIME, Schema
+from sciml.globe.schema import LEAD, NUMBER, TIME, Schema
 
 
 @final
@@ -142,23 +142,27 @@ def at(times: np.ndarray, start: str) -> int:
 def dataset(
     schema: Schema, states: np.ndarray, starts: np.ndarray, leads: np.ndarray
 ) -> xarray.Dataset:
-    """Forecasts `[start, lead, C, *grid]` in WeatherBench 2's layout.
+    """Forecasts `[start, lead, C, *grid]` in WeatherBench 2's layout, or ensembles of them.
+
+    The members of an ensemble, where the schema has them, are the second axis of `states`.
 
     Args:
         starts: seconds since 1970.
         leads: seconds.
     """
-    flat = states.reshape(-1, *states.shape[2:])
+    leading = states.shape[: len(schema.leading)]
+    flat = states.reshape(-1, *states.shape[len(leading) :])
     data = {
         one.name: (
             schema.dims(one),
-            schema.values(one, flat).reshape(*states.shape[:2], *schema.extent(one)),
+            schema.values(one, flat).reshape(*leading, *schema.extent(one)),
             dict(one.attributes),
         )
         for one in schema.fields
     }
     found = xarray.Dataset(data)
-    for one in schema.coordinates():
+    along = [schema.number(np.arange(leading[1]))] if NUMBER in schema.leading else []
+    for one in (*along, *schema.coordinates()):
         found.coords[one.name] = (one.dims, one.values, dict(one.attributes))
     found.coords[TIME] = (TIME, starts.astype("datetime64[s]").astype("datetime64[ns]"),
                           {"standard_name": "forecast_reference_time"})  # fmt: skip

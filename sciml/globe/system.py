@@ -109,7 +109,7 @@ def assemble(
 
     added = noisy(noise) if noise else None
     objective: nn.Module = ForecastLoss(terms, noise=added, checkpoint=checkpoint)
-    if members > 1:
+    if members > 1 and added is not None:
         objective = EnsembleLoss(terms, added, members, checkpoint=checkpoint)
     judged = added if members > 1 else None
     return System(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray
 from globe.test_system import START, STEP, Turning, waves
 
 from sciml.contracts import UserError
@@ -15,6 +16,8 @@ from sciml.globe.data import Forecasts
 from sciml.globe.losses import MSE, FairCRPS
 from sciml.globe.metrics import EnsembleMetric
 from sciml.globe.objective import EnsembleLoss
+from sciml.globe.predictor import dataset
+from sciml.globe.schema import LEAD, NUMBER, TIME, Schema
 from sciml.globe.source import opened
 from sciml.globe.splits import Trajectories
 from sciml.globe.system import Evaluation, assemble
@@ -156,6 +159,15 @@ def test_a_system_of_ensembles_is_judged_and_sampled_as_it_was_trained(archive, 
     truth = archive.read(slice(3, 6))
     away = abs(made[0] - truth).max(axis=(1, 2, 3, 4))
     assert away.min() > 0.1, "no control among samples"
+
+
+def test_a_dataset_in_memory_is_as_the_store(archive, tmp_path) -> None:
+    made = written(system(archive), tmp_path / "f.zarr", members=3, amplitude=0.5)
+    schema = Schema(archive.channels, archive.grid, (TIME, NUMBER, LEAD))
+    starts = [START + 2 * STEP, START + 4 * STEP]
+    found = dataset(schema, made, np.array(starts), STEP * np.arange(1, 4))
+    xarray.testing.assert_equal(found, open_forecast(tmp_path / "f.zarr").load())
+    assert found.number.attrs["standard_name"] == "realization"
 
 
 @pytest.mark.parametrize(
