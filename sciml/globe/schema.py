@@ -20,7 +20,8 @@ import numpy as np
 from sciml.globe.channels import AXES, Channel, Channels, number
 
 TIME, LEAD, LON, LAT, CELL = "time", "prediction_timedelta", "longitude", "latitude", "cell"
-#: Members of an ensemble, as in WeatherBench 2's of ECMWF; its own mock says realization.
+#: Members of an ensemble: WeatherBench-X's word where nothing is said; WeatherBench 2's mock, whose
+#: members have no coordinate, says realization.
 NUMBER, REALIZATION = "number", "realization"
 _SINCE = {
     "units": "seconds since 1970-01-01",

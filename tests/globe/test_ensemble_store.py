@@ -159,7 +159,6 @@ def test_memory_holds_one_block_of_all_members(tmp_path: Path, monkeypatch) -> N
 def test_what_calls_its_members_realizations(tmp_path: Path) -> None:
     """As WeatherBench2's mock of an ensemble does."""
     path = tmp_path / "theirs.nc"
-    xarray.open_dataset(write(tmp_path / "ours.nc")).rename({"number": "realization"}).to_netcdf(
-        path
-    )
+    ours = xarray.open_dataset(write(tmp_path / "ours.nc")).rename({"number": "realization"})
+    ours.drop_vars("realization").to_netcdf(path)
     assert open_forecast(path).sizes["number"] == 3

@@ -94,7 +94,7 @@ def test_one_member_and_realizations_are_read_too(stores, tmp_path, capsys) -> N
     folder, made, truth = stores
     data = xarray.open_zarr(folder / "f.zarr").rename({"number": "realization"})
     data.isel(realization=[1]).to_netcdf(tmp_path / "one.nc")
-    data.to_netcdf(tmp_path / "all.nc")
+    data.drop_vars("realization").to_netcdf(tmp_path / "all.nc")
     for name in ("one", "all"):
         words = [str(tmp_path / f"{name}.nc"), str(folder / "truth.zarr")]
         assert cli.main(["score", *words, "--to", str(tmp_path / name)]) == 0
