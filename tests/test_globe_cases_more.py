@@ -3,6 +3,7 @@ or written, by the test."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,3 +85,28 @@ def test_a_run_reports_the_anomaly_correlation_by_lead_time(capsys):
     metrics = runs.read_metrics("run")
     assert all(-1 <= metrics[f"acc/z500/{hours}h"] <= 1 for hours in (6, 24))
     assert Path("run/figures/scorecard.png").is_file()
+
+
+def test_an_exported_forecaster_steps_as_the_trained_one(capsys):
+    """Fed with its own output, ONNX goes where torch goes, for another batch than the sample's."""
+    from sciml import cli
+    from sciml.export import load
+
+    words = [*SMALL, "~phases.two_steps", "phases.one_step.steps=3", "run_dir=run_e"]
+    words += ["phases.one_step.schedule.warmup=1", "archive.channels=[z500,t500,u500,v500,sp]"]
+    assert cli.main(["run", "weather_held_suarez", *words]) == 0, capsys.readouterr().err
+    asked = ["--to", "bundle", "--format", "onnx"]
+    assert cli.main(["export", "run_e", *asked]) == 0, capsys.readouterr().err
+    parts, model = compose.restore("run_e")
+    data = parts.system.data
+    state = torch.cat([w.state[:, 0] for w in data.test_dataloader()])[:1]
+    exported = load("bundle")
+    assert [o["name"] for o in exported.outputs] == list(data.archive.channels.names)
+    theirs, ours = state.numpy(), state
+    for _ in range(3):
+        with torch.no_grad():
+            ours = model(ours, None)
+        theirs = np.stack(list(exported(theirs).values()), 1)
+    apart = np.abs(ours.numpy() - theirs).max((0, 2, 3))
+    assert (apart < 1e-5 * ours.abs().amax((0, 2, 3)).numpy()).all()
+    assert (apart < 1e-3 * data.statistics.std).all()  # of what varies, not of the mean

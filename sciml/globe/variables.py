@@ -61,6 +61,7 @@ VARIABLES: tuple[Variable, ...] = (
     V("mean_sea_level_pressure", "msl", "Pa", "air_pressure_at_mean_sea_level",
       ("psl", "PSL", "mslp", "prmsl", "slp"), (8.5e4, 1.1e5)),
     V("surface_pressure", "sp", "Pa", "surface_air_pressure", ("ps", "PS"), (4e4, 1.15e5)),
+    V("skin_temperature", "skt", "K", "surface_temperature", ("ts", "TS"), (150.0, 370.0)),
     V("sea_surface_temperature", "sst", "K", "sea_surface_temperature", ("tos", "analysed_sst"),
       (265.0, 315.0)),
     V("total_precipitation_6hr", "tp6h", "m", "precipitation_amount", (), (-1e-4, 1.0)),
