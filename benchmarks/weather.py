@@ -71,20 +71,23 @@ def family(case: str, rows: list[str], seed: int, runs: Path) -> None:
     for row in rows[1:]:
         folder = runs / case / row / f"seed{seed}"
         if not folder.exists():
-            branch(first, folder, steps)
+            branch(first, folder, f"{case}/{row}", steps)
         train(f"{case}/{row}", seed, folder, (often,))
 
 
-def branch(first: Path, folder: Path, steps: int) -> None:
-    """A run folder that goes on from another's checkpoint at a step."""
+def branch(first: Path, folder: Path, case: str, steps: int) -> None:
+    """A run folder that goes on from another's checkpoint at a step, with the losses of its row."""
     source = first / "checkpoints" / checkpoint.PREVIOUS
-    found = checkpoint.load(source)["global_step"]
-    if found != steps:
-        raise SystemExit(f"{source} is of step {found}, expected {steps}")
+    content = checkpoint.load(source)
+    if content["global_step"] != steps:
+        raise SystemExit(f"{source} is of step {content['global_step']}, expected {steps}")
+    objective = compose.build(compose.compose(case, [])).system.objective.state_dict()
+    state = {k: v for k, v in content["state_dict"].items() if not k.startswith("objective.")}
+    content["state_dict"] = state | {f"objective.{k}": v for k, v in objective.items()}
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     (new / "checkpoints").mkdir(parents=True)
-    shutil.copy(source, new / "checkpoints" / checkpoint.LAST)
+    checkpoint.save(content, new / "checkpoints" / checkpoint.LAST)
     shutil.copy(first / "history.csv", new / "history.csv")
     new.rename(folder)
 
