@@ -14,20 +14,23 @@ import argparse
 import csv
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from weather_costs import costs
 
 from sciml import atomic, compose
+from sciml.calculus.sphere import Harmonics, spectrum
+from sciml.globe.metrics import definitions
+from sciml.globe.rollout import trajectory
+from sciml.globe.splits import TEST
 from sciml.training import checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,8 +44,8 @@ SCALES = {
         "small_mse", "small_msh", "small_gradient", "small_msh_gradient", "small_wind",
     ]
 }  # fmt: skip
-#: Days of the free rollouts, and the share of days 5 to the end that is compared.
-ROLLOUT_DAYS = 60
+#: Case of the free rollouts, their days, and T of its harmonics.
+ROLLOUT, ROLLOUT_DAYS, TRUNCATION = "weather_shallow_water_climate", 60, 42
 
 
 # ---- training -----------------------------------------------------------------------------------
@@ -96,156 +99,35 @@ def branch(first: Path, folder: Path, case: str, steps: int) -> None:
 
 
 def rollout(run: Path, days: int) -> dict:
-    """Forecasts from the first test states against the truth of the same set, day by day.
+    """Forecasts from the first states of the test trajectories against the truth, day by day.
 
-    Returns: by channel, the standard deviation over the globe of forecast and truth, means over
-    the forecasts; the power ratio of v by degree over the last ten days; the largest wind.
+    Returns: by day and channel the standard deviation over the globe of forecast and truth, means
+    over the forecasts; and the power ratio of v by degree over the last ten days.
     """
-    from sciml.calculus.sphere import Harmonics, spectrum
-    from sciml.globe.rollout import trajectory
-
     parts, model = compose.restore(run)
     data = parts.system.data
-    archive, names = data.archive, [channel.name for channel in data.archive.channels]
-    area = torch.as_tensor(archive.grid.area, dtype=torch.float32)
-    harmonics = Harmonics(archive.grid, 42)
-    per_day = round(86_400 / archive.step)
-    starts, horizon = beginnings(data, days * per_day), days * per_day
-    state = torch.from_numpy(archive.read(starts))
-    spread, powers = {"forecast": [], "truth": []}, {"forecast": 0, "truth": 0}
-    with torch.no_grad():
-        for step, reached in enumerate(trajectory(model, state, None, horizon), 1):
-            if step % per_day:
-                continue
-            truth = torch.from_numpy(archive.read([n + step for n in starts]))
-            for name, one in (("forecast", reached), ("truth", truth)):
-                spread[name].append(deviation(one, area).mean(0).tolist())
-                if step > horizon - 10 * per_day:
-                    coefficients = harmonics.analysis(one[:, names.index("v")])
-                    powers[name] = powers[name] + spectrum.power(coefficients).mean(0)
-    found = {"run": run.name, "starts": len(starts), "days": days, "channels": names}
-    ratio = (powers["forecast"] / powers["truth"])[1:].tolist()
-    return found | {"deviation": spread, "power_ratio_v": ratio}
-
-
-def beginnings(data, horizon: int) -> list[int]:
-    """First states of the test trajectories that hold `horizon` further ones."""
-    times, step = data.archive.times, data.archive.step
-    whole = [0, *(np.flatnonzero(np.diff(times) != step) + 1).tolist(), len(times)]
-    return [a for a, b in zip(whole[-4:-1], whole[-3:], strict=True) if b - a > horizon]
-
-
-def deviation(state: torch.Tensor, area: torch.Tensor) -> torch.Tensor:
-    """Standard deviation over the globe `[B, C]`."""
-    mean = (area * state).sum((-2, -1), keepdim=True)
-    return (area * (state - mean) ** 2).sum((-2, -1)).sqrt()
-
-
-# ---- costs --------------------------------------------------------------------------------------
-
-
-def costs() -> dict:
-    """Generator, share of the spectral loss, wait for data, memory of rollouts."""
-    return {
-        "generator_cpu_ms": generator(),
-        "msh_share": msh_share(),
-        "loader_share": loader_share(),
-        "memory_mib": {
-            form: {str(n): memory(n, form == "checkpoint") for n in (1, 7)}
-            for form in ("checkpoint", "kept")
-        },
-    }
-
-
-def generator() -> float:
-    """CPU-milliseconds of the shallow-water simulator per six hours and member, 64 × 128."""
-    import tempfile
-
-    from sciml.weather.simulate.make import shallow_water
-
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.process_time()
-        shallow_water(
-            Path(folder) / "set.zarr", train=10, validation=1, test=1, days=9, spin_up=3, dt=1200
-        )
-        return 1e3 * (time.process_time() - start) / (12 * 12 * 4)
-
-
-def parts_of(row: str):
-    parts = compose.build(compose.compose(f"weather_shallow_water/{row}", []))
-    parts.system.model.train()
-    parts.system.objective.train()
-    return parts
-
-
-def msh_share(rounds: int = 9) -> dict[str, float]:
-    """The loss's share of a training step of the row msh_gradient, one step and four."""
-    found = {}
-    for steps in (1, 4):
-        system = parts_of("msh_gradient").system
-        for part in (system.objective, system.data):
-            part.configure(rollout=steps)
-        system.objective.configure(rollout=steps, terms=["msh_gradient"])
-        batch = next(iter(system.data.train_dataloader(0, 0, 1))).to(
-            torch.device("cpu"), torch.float32
-        )
-        loss = system.objective.named.losses["msh_gradient"]
-        prediction = batch.state[:, 1 : steps + 1].clone().requires_grad_()
-        target = batch.state[:, 1 : steps + 1] * 1.01
-        shares = []
-        for _ in range(rounds):
-            begin = time.process_time()
-            sum(system.objective(system.model, batch).values()).backward()
-            whole = time.process_time() - begin
-            begin = time.process_time()
-            loss(prediction, target).backward()
-            shares.append((time.process_time() - begin) / whole)
-        found[str(steps)] = statistics.median(shares)
-    return found
-
-
-def loader_share(steps: int = 40) -> float:
-    """Wall-clock share of a training step that waits for the next window."""
-    system = parts_of("mse").system
-    batches = iter(system.data.train_dataloader(0, 0, 1))
-    waited, begin = 0.0, time.perf_counter()
-    for _ in range(steps):
-        asked = time.perf_counter()
-        batch = next(batches).to(torch.device("cpu"), torch.float32)
-        waited += time.perf_counter() - asked
-        sum(system.objective(system.model, batch).values()).backward()
-    return waited / (time.perf_counter() - begin)
-
-
-def memory(steps: int, checkpointed: bool) -> float:
-    """MiB that a training step of so many rollout steps adds to a process of its own."""
-    command = [sys.executable, __file__, "--memory", str(steps), str(int(checkpointed))]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def added_memory(steps: int, checkpointed: bool) -> float:
-    """Peak resident MiB of forward and backward pass over what stood before."""
-    system = parts_of("mse").system
-    system.data.configure(rollout=steps)
-    system.objective.configure(rollout=steps, terms=None)
-    system.objective.checkpoint = checkpointed
-    batch = next(iter(system.data.train_dataloader(0, 0, 1))).to(torch.device("cpu"), torch.float32)
-    with torch.no_grad():
-        system.model(batch.state[:, 0], None)
-    before = resident()
-    sum(system.objective(system.model, batch).values()).backward()
-    return peak() - before
-
-
-def resident() -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    raise SystemExit("this part needs Linux")
-
-
-def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    archive, per_day = data.archive, round(86_400 / data.archive.step)
+    names, harmonics = archive.channels.names, Harmonics(archive.grid, TRUNCATION)
+    area, horizon = torch.as_tensor(archive.grid.area).float(), days * per_day
+    starts = [first for first, beyond in data.split[TEST] if beyond - first > horizon]
+    deviation = {"forecast": [], "truth": []}
+    power = {"forecast": 0, "truth": 0}
+    states = trajectory(model, torch.from_numpy(archive.read(starts)), None, horizon)
+    for step in range(1, horizon + 1):
+        with torch.no_grad():
+            reached = next(states)
+        if step % per_day:
+            continue
+        truth = torch.from_numpy(archive.read([first + step for first in starts]))
+        for name, one in (("forecast", reached), ("truth", truth)):
+            squared = definitions.activity(one, torch.zeros(()), area)
+            deviation[name].append(squared.sqrt().mean(0).tolist())
+            if step > horizon - 10 * per_day:
+                coefficients = harmonics.analysis(one[:, names.index("v")])
+                power[name] = power[name] + spectrum.power(coefficients).mean(0)
+    ratio = (power["forecast"] / power["truth"])[1:].tolist()
+    found = {"starts": len(starts), "days": days, "channels": list(names)}
+    return found | {"deviation": deviation, "power_ratio_v": ratio}
 
 
 # ---- results ------------------------------------------------------------------------------------
@@ -287,32 +169,25 @@ def middle(values: list[float], digits: str = ".3f") -> str:
 
 def tables(found: dict) -> str:
     """Markdown of everything there is."""
-    runs = found.get("runs", [])
-    rows = list(dict.fromkeys(run["row"] for run in runs))
-    lines = ["RMSE over persistence, the worst variable; median / worst seed", ""]
-    for row in rows:
-        mine = [run for run in runs if run["row"] == row]
+    by_row: dict[str, list[dict]] = {}
+    for run in found.get("runs", []):
+        by_row.setdefault(run["row"], []).append(run)
+    lines = ["RMSE over persistence, the worst variable; median / worst seed"]
+    shown: list[float] = []
+    for row, mine in by_row.items():
         hours = hours_of(mine[0]["metrics"])
-        if not lines[-1].startswith("|") or str(hours) not in lines[0]:
-            lines += ["", "| row | seeds | CPU-s | " + " | ".join(f"{h:g} h" for h in hours) + " |"]
-            lines += ["|" + "---|" * (3 + len(hours))]
+        if hours != shown:  # another evaluation: a table of its own
+            shown, names = hours, " | ".join(f"{hour:g} h" for hour in hours)
+            lines += ["", f"| row | seeds | CPU-s | {names} |", "|" + "---|" * (3 + len(hours))]
         cells = [middle([worst(run["metrics"], hour) for run in mine]) for hour in hours]
         spent = middle([run["cpu_s"] for run in mine], ".0f")
-        lines.append(f"| {row} | {len(mine)} | {spent} | " + " | ".join(cells) + " |")
+        lines.append(f"| {row} | {len(mine)} | {spent} | {' | '.join(cells)} |")
     lines += ["", "|ln(power of v over the truth's)|; median / worst seed", ""]
-    for row in rows:
-        mine = [run for run in runs if run["row"] == row]
+    for row, mine in by_row.items():
         degrees = degrees_of(mine[0]["metrics"])
-        for hour in hours_of(mine[0]["metrics"]):
-            cells = [
-                f"l {degree}: "
-                + middle(
-                    [abs(np.log(r["metrics"][f"power_ratio/v/l{degree}/{hour:g}h"])) for r in mine]
-                )
-                for degree in degrees
-            ]
-            if cells:
-                lines.append(f"* {row}, {hour:g} h: " + ", ".join(cells))
+        for hour in hours_of(mine[0]["metrics"]) if degrees else ():
+            cells = [f"l {degree}: {middle(off(mine, degree, hour))}" for degree in degrees]
+            lines.append(f"* {row}, {hour:g} h: {', '.join(cells)}")
     for one in found.get("rollouts", []):
         lines += ["", rollout_line(one)]
     if "costs" in found:
@@ -327,23 +202,17 @@ def off(runs: list[dict], degree: int, hour: float) -> list[float]:
 
 
 def rollout_line(one: dict) -> str:
-    forecast, truth = (np.array(one["deviation"][k]) for k in ("forecast", "truth"))
-    ratio = forecast / truth
-    parts = []
+    """The range of the ratios of standard deviations, to day 30 and to the end."""
+    forecast, truth = (np.array(one["deviation"][name]) for name in ("forecast", "truth"))
+    ratio, parts = forecast / truth, []
     for day in sorted({min(30, one["days"]), one["days"]}):
-        values = ", ".join(
-            f"{name} {ratio[:day, n].min():.2f} … {ratio[:day, n].max():.2f}"
-            for n, name in enumerate(one["channels"])
-        )
+        columns = zip(one["channels"], ratio[:day].T, strict=True)
+        values = ", ".join(f"{name} {c.min():.2f} … {c.max():.2f}" for name, c in columns)
         parts.append(f"to day {day}: {values}")
-    power = np.array(one["power_ratio_v"])
-    parts.append(
-        f"power of v, last ten days, l <= 28: {power[:28].min():.2f} … {power[:28].max():.2f}"
-    )
-    return (
-        f"rollout of {one['row']}, {one['starts']} starts, st.dev. over the truth's "
-        + "; ".join(parts)
-    )
+    power = np.array(one["power_ratio_v"])[: 2 * TRUNCATION // 3]
+    parts.append(f"power of v by l over the last ten days: {power.min():.2f} … {power.max():.2f}")
+    title = f"{one['row']}, free rollout from {one['starts']} starts, st.dev. over the truth's: "
+    return title + "; ".join(parts)
 
 
 def hours_of(metrics: dict) -> list[float]:
@@ -371,11 +240,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs/weather")
     parser.add_argument("--table", action="store_true", help="run nothing")
-    parser.add_argument("--memory", nargs=2, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.memory:
-        print(added_memory(options.memory[0], bool(options.memory[1])))
-        return
     torch.set_num_threads(1)
     if not options.table:
         perform(options)
@@ -398,10 +263,9 @@ def perform(options: argparse.Namespace) -> None:
             train(name, seed, options.runs / case / (row or "default") / f"seed{seed}")
         keep(runs=collect(options.runs))
     if wanted("rollouts"):
-        row = "weather_shallow_water_climate"
-        folder = options.runs / row / "default" / "seed0"
-        train(row, 0, folder)
-        keep(rollouts=[rollout(folder, ROLLOUT_DAYS) | {"row": row}])
+        folder = options.runs / ROLLOUT / "default" / "seed0"
+        train(ROLLOUT, 0, folder)
+        keep(rollouts=[rollout(folder, ROLLOUT_DAYS) | {"row": ROLLOUT}])
     if wanted("costs"):
         keep(costs=costs())
 
