@@ -24,7 +24,7 @@ from sciml.globe.archive import Archive
 from sciml.globe.archive import times as clock
 from sciml.globe.data import Forecasts
 from sciml.globe.noise import InputNoise
-from sciml.globe.rollout import trajectory
+from sciml.globe.rollout import device_of, trajectory
 
 #: Cells of all members that are stepped at once: 1.2 kB each, 0.3 GB together, were measured in the
 #: filter network of width 64; it is in proportion to the width.
@@ -63,7 +63,7 @@ class Ahead:
 
     def states(self, state: Tensor, time: int, steps: int) -> Iterator[Tensor]:
         """The states `[m, C, *grid]` of the next steps, one at a time, from states at one time."""
-        device = next(self.model.parameters()).device
+        device = device_of(self.model)
         times = torch.from_numpy(time + self.step * np.arange(steps))
         forcing = self.data.forcing_at(times[None])
         if forcing is not None:

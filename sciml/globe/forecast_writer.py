@@ -6,8 +6,7 @@ start, or of one start and member.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 
@@ -15,12 +14,12 @@ from sciml.contracts import UserError
 from sciml.globe.archive import stores
 from sciml.globe.archive import times as clock
 from sciml.globe.channels import Channels
-from sciml.globe.layout import begun, block_length, created, reopened
+from sciml.globe.layout import Ending, begun, block_length, created, reopened
 from sciml.globe.schema import LEAD, NUMBER, TIME, Schema
 
 
 @final
-class ForecastWriter:
+class ForecastWriter(Ending):
     """Forecasts in WeatherBench2's layout: (time, [number], prediction_timedelta, [level], …).
 
     One process writes all; or one makes the store and others join it, each with forecasts of its
@@ -174,14 +173,3 @@ class ForecastWriter:
             with stores.writing(self.path):
                 self.store.complete()
         self.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close() if kind is None else self.store.close()

@@ -4,7 +4,8 @@ import datetime
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,6 +21,27 @@ CHUNK = 2**20
 #: Attribute by which a store is known again.
 LAYOUT = "layout"
 _COUNTED = {TIME: "starts", NUMBER: "members", LEAD: "leads"}
+
+
+class Ending:
+    """How a writer's `with` ends: closed where all went well, left marked incomplete where not."""
+
+    store: stores.Store
+
+    def close(self) -> None:
+        """Marks the store whole."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close() if kind is None else self.store.close()
 
 
 def block_length(schema: Schema, most: int = 2**30, members: int = 1) -> int:

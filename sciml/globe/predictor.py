@@ -15,7 +15,7 @@ from sciml.globe.data import Forecasts
 from sciml.globe.ensembles import Ahead, Ensemble, together
 from sciml.globe.ensembles import ensemble as ensemble_of
 from sciml.globe.noise import InputNoise
-from sciml.globe.rollout import trajectory
+from sciml.globe.rollout import device_of, trajectory
 from sciml.globe.schema import LEAD, NUMBER, TIME, Schema
 
 
@@ -113,11 +113,6 @@ class ForecastPredictor:
                 f"got {archive.grid.shape} in {data}; regrid the data"
             )
         return archive
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where a model's parameters are."""
-    return next(model.parameters()).device
 
 
 def at(times: np.ndarray, start: str) -> int:

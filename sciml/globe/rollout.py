@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from torch import Tensor, is_grad_enabled, nn, stack
+from torch import Tensor, device, is_grad_enabled, nn, stack
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint as recomputed
 
@@ -80,6 +80,11 @@ def rollout(
         early = partial(recomputed, _at_these_parameters(model), use_reentrant=False)
     models = [early] * (steps - 1) + [model]  # the backward pass begins with the last: held at once
     return stack(list(_states(models, state, window.forcing, after)), dim=1)
+
+
+def device_of(model: nn.Module) -> device:
+    """Where a model's parameters are."""
+    return next(model.parameters()).device
 
 
 def require_length(window: Any, steps: int) -> None:

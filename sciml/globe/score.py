@@ -23,7 +23,7 @@ from sciml.globe.channels import Channel, Channels, number
 from sciml.globe.metrics import Ensembles, Errors, Spectra
 from sciml.globe.metrics.definitions import cell_areas
 from sciml.globe.metrics.forecast import by_lead, lead
-from sciml.globe.schema import LEAD, NUMBER, TIME
+from sciml.globe.schema import CELL, LEAD, NUMBER, TIME
 
 #: States of the truth whose mean is the climatology, at most, evenly over its times.
 MEAN_OF = 500
@@ -33,11 +33,17 @@ def write(forecast: str | Path, truth: str | Path, folder: Path) -> str:
     """Scores a forecast store and writes `scores.json` and figures; the table that is printed.
 
     Raises:
-        UserError: no forecast, a truth that lacks its channels, its grid or all of its times.
+        UserError: no forecast, one on cells, a truth that lacks its channels, its grid or all of
+            its times.
     """
     from sciml.globe.figures import scores as figures
 
     data = open_forecast(forecast)
+    if CELL in data.dims:
+        raise UserError(
+            f"score: expected latitudes and longitudes, got cells in {forecast}; the scores of a "
+            "run on cells are in its metrics.json"
+        )
     channels = channels_of(data)
     archive = open_archive(truth, channels, gaps="allowed")
     members = data.sizes.get(NUMBER, 1)

@@ -100,21 +100,21 @@ def assemble(
     model = network(**_taken(network, given))
     gradient = deviation(grid, data.increments(INCREMENTS)) if spectral else None
     measure = Measure.of(grid, channels, statistics, pressure, gradient=gradient)
-    terms = {name: loss(measure) for name, loss in losses.items()}
-    terms = _fitting(terms, members, noise)
+    terms = _fitting({name: loss(measure) for name, loss in losses.items()}, members, noise)
 
     def noisy(amplitude: float) -> InputNoise:
         project = Harmonics(grid, truncation) if spectral else None
         return InputNoise(statistics.increment_std, amplitude, project)
 
     added = noisy(noise) if noise else None
-    objective: nn.Module = ForecastLoss(terms, noise=added, checkpoint=checkpoint)
-    if members > 1 and added is not None:
-        objective = EnsembleLoss(terms, added, members, checkpoint=checkpoint)
     judged = added if members > 1 else None
     return System(
         model=model,
-        objective=objective,
+        objective=(
+            ForecastLoss(terms, noise=added, checkpoint=checkpoint)
+            if judged is None
+            else EnsembleLoss(terms, judged, members, checkpoint=checkpoint)
+        ),
         data=data,
         metric=_metric(archive, statistics, evaluation, truncation, judged),
         predictor=ForecastPredictor(data, evaluation.shown, noisy, noise, members > 1),

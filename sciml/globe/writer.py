@@ -16,8 +16,7 @@ by readers, and gone on with by a writer of the same name and layout.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 
@@ -27,14 +26,14 @@ from sciml.globe.archive import times as clock
 from sciml.globe.archive.opening import INCOMPLETE, STATUS
 from sciml.globe.channels import Channels
 from sciml.globe.forecast_writer import ForecastWriter
-from sciml.globe.layout import BLOCK, block_length, created, reopened
+from sciml.globe.layout import BLOCK, Ending, block_length, created, reopened
 from sciml.globe.schema import TIME, Schema
 
 __all__ = ["BLOCK", "ArchiveWriter", "ForecastWriter"]
 
 
 @final
-class ArchiveWriter:
+class ArchiveWriter(Ending):
     """A series of states, in the layout that `open_archive` and WeatherBench2 read.
 
     Args:
@@ -124,14 +123,3 @@ class ArchiveWriter:
         with stores.writing(self.path):
             self.store.complete()
             self.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close() if kind is None else self.store.close()

@@ -8,6 +8,7 @@ import pytest
 
 from sciml import cli
 from sciml.calculus.sphere import gauss
+from sciml.calculus.sphere.reduced import ReducedGaussian
 from sciml.globe.channels import Channels
 from sciml.globe.metrics.definitions import cell_areas
 from sciml.globe.writer import ArchiveWriter, ForecastWriter
@@ -62,6 +63,16 @@ def test_a_truth_of_other_times_is_refused(stores, tmp_path, capsys):
         out.append(10**9 + STEP * np.arange(4), states[:4])
     assert cli.main(["score", str(forecast), str(tmp_path / "late.zarr")]) == 2
     assert "got none of its 2 starts whole" in capsys.readouterr().err
+
+
+def test_a_forecast_on_cells_is_refused(tmp_path, capsys):
+    cells = ReducedGaussian(8)
+    state = np.full((2, *cells.shape), 1.0, np.float32)
+    with ForecastWriter(tmp_path / "cells.zarr", CHANNELS, cells, [0], [STEP]) as out:
+        out.put(0, [state])
+    assert cli.main(["score", str(tmp_path / "cells.zarr"), "truth.zarr"]) == 2
+    error = capsys.readouterr().err
+    assert "latitudes and longitudes, got cells" in error and error.count("\n") == 1
 
 
 def test_a_truth_on_another_grid_is_refused(stores, tmp_path, capsys):

@@ -8,6 +8,11 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 
+def some(channels: Sequence[str], most: int) -> Sequence[str]:
+    """At most so many of them, evenly from the first on."""
+    return channels if len(channels) <= most else channels[:: len(channels) // most][:most]
+
+
 def by_lead(axes: Axes, hours: np.ndarray, curves: Mapping[str, np.ndarray], ylabel: str) -> None:
     """Scores `[lead]` by name; baselines, whose names are in the legend, are dashed."""
     for i, (name, values) in enumerate(curves.items()):

@@ -22,7 +22,7 @@ def draw(
         units: of the channels.
     """
     channels = list(table["crps"])
-    shown = channels[:: -(-len(channels) // MOST)]
+    shown = curves.some(channels, MOST)
     hours = np.array(sorted(table["crps"][shown[0]]))
     with sheet(run, "ensemble", (3.1 * (len(shown) + 1), 2.5)) as (figure, path):
         *panels, last = figure.subplots(1, len(shown) + 1)

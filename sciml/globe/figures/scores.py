@@ -45,11 +45,6 @@ def draw(table: Table, run: Path, units: Mapping[str, str]) -> Drawn:
     return drawn + ([ensembles.draw(table, run, units)] if "crps" in table else [])
 
 
-def some(channels: list[str], most: int) -> list[str]:
-    """At most so many of them, from first to last."""
-    return channels if len(channels) <= most else channels[:: len(channels) // most][:most]
-
-
 def _draw_scorecard(ratios: Mapping[str, Mapping[float, float]], run: Path) -> tuple[Path, str]:
     channels, hours = list(ratios), sorted(next(iter(ratios.values())))
     values = np.array([[ratios[c][hour] for hour in hours] for c in channels])
@@ -66,7 +61,7 @@ def _draw_scorecard(ratios: Mapping[str, Mapping[float, float]], run: Path) -> t
 
 
 def _draw_curves(table: Table, run: Path, units: Mapping[str, str]) -> tuple[Path, str]:
-    shown = some(list(table["rmse"]), 6)
+    shown = curves.some(list(table["rmse"]), 6)
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
     with sheet(run, "lead_times", (3.1 * columns, 2.5 * rows)) as (figure, path):
