@@ -37,8 +37,22 @@ EVERY = [name for name, case in catalogue.cases().items() if case.file.is_relati
 
 def is_forecast(case: str) -> bool:
     """Whether a case is one of fields on the globe (`test_globe_cases.py`), not of points."""
-    texts = (file.read_text() for file in (ROOT / "cases" / case.split("/")[0]).glob("*.yaml"))
-    return any("system: forecast" in text or "/cases/weather_" in text for text in texts)
+    return any("system: forecast" in text for text in texts_of(case.split("/")[0]))
+
+
+def simulated(case: str) -> str | None:
+    """The set that a case makes where it is not there, by the nearest file that names one."""
+    texts = "\n".join(texts_of(case.split("/")[0]))
+    found = re.search(r"sciml\.weather\.simulate\.make\.(\w+)", texts)
+    return found and found[1]
+
+
+@cache
+def texts_of(folder: str) -> tuple[str, ...]:
+    """The files of a folder of cases, and of the folders that they are built on."""
+    own = [file.read_text() for file in sorted((ROOT / "cases" / folder).glob("*.yaml"))]
+    others = {name for text in own for name in re.findall(r"- /cases/(\w+)/", text)} - {folder}
+    return (*own, *(text for name in sorted(others) for text in texts_of(name)))
 
 
 VARIANTS = [case for case in EVERY if not is_forecast(case)]

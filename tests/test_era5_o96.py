@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import planets
 import pytest
 import torch
 import xarray
@@ -10,7 +11,6 @@ import xarray
 from sciml import cli, compose, runs
 from sciml.calculus.sphere import Harmonics, equiangular
 from sciml.calculus.sphere.reduced import ReducedGaussian
-from sciml.catalogue import SEARCH_VARIABLE
 from sciml.export import load
 from sciml.globe.archive import open_archive, open_forecast
 from sciml.globe.channels import Channels
@@ -38,12 +38,14 @@ SMALL = [
 @pytest.fixture(scope="module", autouse=True)
 def planet(tmp_path_factory):
     """Nine days of waves that drift eastward by ten degrees in six hours, and land with a hill."""
-    folder = tmp_path_factory.mktemp("planet")
-    patch = pytest.MonkeyPatch()
-    patch.chdir(folder)
-    patch.setenv("SCIML_DATA", str(folder))
-    for variable in (SEARCH_VARIABLE, "HYDRA_FULL_ERROR", runs.VARIABLE):
-        patch.setenv(variable, "")
+    with planets.alone(tmp_path_factory.mktemp("planet")) as folder:
+        (folder / "data").mkdir()
+        written(folder / "data")
+        yield folder / "data"
+
+
+def written(folder: Path) -> None:
+    """The archive and the fields that do not change."""
     times = 946_684_800 + 21_600 * np.arange(36)
     with ArchiveWriter(folder / "era5_o96.zarr", Channels.named(NAMES), GRID) as out:
         out.append(times, drifting(len(times)))
@@ -60,8 +62,6 @@ def planet(tmp_path_factory):
         {"latitude": ("cell", lat), "longitude": ("cell", lon)},
     )
     static.to_netcdf(folder / "era5_o96_static.nc")
-    yield folder
-    patch.undo()
 
 
 def drifting(steps: int) -> np.ndarray:

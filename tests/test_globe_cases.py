@@ -3,40 +3,28 @@
 from functools import cache
 from pathlib import Path
 
+import planets
 import pytest
 import torch
-from test_cases import EVERY, assert_same_weights, is_forecast, weights_in
+from test_cases import EVERY, assert_same_weights, is_forecast, simulated, weights_in
 
 from sciml import compose, runs
-from sciml.catalogue import SEARCH_VARIABLE
 from sciml.training.phases import hand_over, lay_out
 from sciml.training.run import train
 from sciml.training.step import Step
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Cases that run on what the package simulates; the others need archives of the user's.
-SIMULATED = [c for c in EVERY if is_forecast(c) and c.startswith("weather_shallow_water")]
-OTHERS = [c for c in EVERY if c.startswith("weather_era5")]
-SMALL = [
-    *("archive.make.n_lat=16", "archive.make.train=2", "archive.make.validation=1"),
-    *("archive.make.test=1", "archive.make.days=2", "archive.make.spin_up=0.5"),
-    *("archive.make.dt=3600", "system.truncation=10", "windows.split.train=[0,2]"),
-    *("windows.split.validation=[2,3]", "windows.split.test=[3,4]", "evaluation.steps=[1,4]"),
-    *("evaluation.degrees=[3]", "network.width=8", "network.layers=1", "network.refinement=1"),
-]
+#: Cases on shallow water that the package simulates, and those that need archives of the user's.
+SIMULATED = [c for c in EVERY if simulated(c) == "shallow_water"]
+OTHERS = [c for c in EVERY if is_forecast(c) and not simulated(c)]
+SMALL = [*planets.SMALL, "archive.make.dt=3600"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _planet(tmp_path_factory):
     """The set is made by the first case that asks for it."""
-    folder = tmp_path_factory.mktemp("planet")
-    patch = pytest.MonkeyPatch()
-    patch.chdir(folder)
-    patch.setenv("SCIML_DATA", str(folder / "data"))
-    for variable in (SEARCH_VARIABLE, "HYDRA_FULL_ERROR", runs.VARIABLE):
-        patch.setenv(variable, "")
-    yield
-    patch.undo()
+    with planets.alone(tmp_path_factory.mktemp("planet")):
+        yield
 
 
 @cache

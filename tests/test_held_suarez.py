@@ -1,36 +1,23 @@
-"""The layered atmosphere and the archives of the user: cases on a planet so small that it is made,
-or written, by the test."""
+"""The case of the layered atmosphere, on a planet so small that the test makes it."""
 
 from pathlib import Path
 
 import numpy as np
+import planets
 import pytest
 import torch
 
 from sciml import compose, runs
-from sciml.catalogue import SEARCH_VARIABLE
 from sciml.training.phases import hand_over, lay_out
 
-SMALL = [
-    *("archive.make.n_lat=16", "archive.make.layers=5", "archive.make.train=2"),
-    *("archive.make.validation=1", "archive.make.test=1", "archive.make.days=2"),
-    *("archive.make.spin_up=0.5", "system.truncation=10", "windows.split.train=[0,2]"),
-    *("windows.split.validation=[2,3]", "windows.split.test=[3,4]", "evaluation.steps=[1,4]"),
-    *("evaluation.degrees=[3]", "network.width=8", "network.layers=1", "network.refinement=1"),
-]
+SMALL = [*planets.SMALL, "archive.make.layers=5"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _planet(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("planet")
-    patch = pytest.MonkeyPatch()
-    patch.chdir(folder)
-    patch.setenv("SCIML_DATA", str(folder / "data"))
-    patch.setenv("SCIML_STAGE", str(folder / "staged"))
-    for variable in (SEARCH_VARIABLE, "HYDRA_FULL_ERROR", runs.VARIABLE):
-        patch.setenv(variable, "")
-    yield
-    patch.undo()
+    """The set is made by the first test that asks for it."""
+    with planets.alone(tmp_path_factory.mktemp("planet")):
+        yield
 
 
 @pytest.mark.parametrize("case", ["weather_held_suarez/default", "weather_held_suarez/long"])
