@@ -108,6 +108,10 @@ def test_from_the_command_to_a_forecast_and_a_bundle(capsys):
     metrics = runs.read_metrics("run")
     assert 0 < metrics["rmse_over_persistence/z500/24h"] < 50
     assert metrics["power_ratio/z500/l3/6h"] > 0
+    with xarray.open_dataset("run/result.nc") as result:
+        assert set(np.unique(result.land_sea_mask)) == {0, 1}
+    drawn = {path.name for path in Path("run/figures").iterdir()}
+    assert {"maps.png", "spectra.png", "forecast.gif"} <= drawn
     asked = ["--start", "2000-01-07T00,2000-01-07T06", "--steps", "3", "--out", "f.zarr"]
     assert cli.main(["forecast", "run", *asked]) == 0, capsys.readouterr().err
     forecast = open_forecast("f.zarr")

@@ -16,7 +16,7 @@ from sciml.globe.ensembles import Ahead, Ensemble, together
 from sciml.globe.ensembles import ensemble as ensemble_of
 from sciml.globe.noise import InputNoise
 from sciml.globe.rollout import device_of, trajectory
-from sciml.globe.schema import LEAD, NUMBER, TIME, Schema
+from sciml.globe.schema import LAND, LEAD, NUMBER, TIME, Schema
 
 
 @final
@@ -29,6 +29,10 @@ class ForecastPredictor:
         noise: makes the noise of ensembles, from its amplitude.
         amplitude: of the noise in training.
         trained: whether the model was trained as an ensemble.
+        land: `[*grid]` share of land, kept in `result.nc` for the coasts of its maps.
+
+    Raises:
+        UserError: land on another grid than the data's.
     """
 
     def __init__(
@@ -38,7 +42,14 @@ class ForecastPredictor:
         noise: Callable[[float], InputNoise] | None = None,
         amplitude: float = 0.0,
         trained: bool = False,
+        land: np.ndarray | None = None,
     ) -> None:
+        if land is not None and land.shape != tuple(data.archive.grid.shape):
+            raise UserError(
+                f"land: expected a field on the grid {tuple(data.archive.grid.shape)} of the "
+                f"archive, got {land.shape}; interpolate it, or set system.land=null"
+            )
+        self.land = land
         self.data, self.shown = data, shown
         self.noise, self.amplitude, self.trained = noise, amplitude, trained
 
@@ -61,7 +72,11 @@ class ForecastPredictor:
         leads = self.data.archive.step * np.arange(1, self.data.horizon + 1)
         forecast = dataset(schema, np.stack(found), np.array(starts), leads)
         reference = dataset(schema, np.stack(truth), np.array(starts), leads)
-        yield forecast.merge(reference.rename({name: f"{name}_reference" for name in reference}))
+        result = forecast.merge(reference.rename({name: f"{name}_reference" for name in reference}))
+        if self.land is not None:
+            said = {"units": "1", "standard_name": "land_area_fraction", "long_name": "land"}
+            result[LAND] = (schema.horizontal, self.land.T.astype(np.float32), said)
+        yield result
 
     def forecast(
         self,

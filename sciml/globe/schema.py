@@ -20,6 +20,8 @@ import numpy as np
 from sciml.globe.channels import AXES, Channel, Channels, number
 
 TIME, LEAD, LON, LAT, CELL = "time", "prediction_timedelta", "longitude", "latitude", "cell"
+#: Share of land of every cell, a field that does not change.
+LAND = "land_sea_mask"
 #: Members of an ensemble: WeatherBench-X's word where nothing is said; WeatherBench 2's mock, whose
 #: members have no coordinate, says realization.
 NUMBER, REALIZATION = "number", "realization"

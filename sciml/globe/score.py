@@ -4,7 +4,7 @@ RMSE and bias in the channel's units, both beside the forecast that nothing chan
 correlation and activity against the mean of the truth; the power of every total wavenumber. Of an
 ensemble all but the last are of its mean, beside CRPS, spread, and spread over error; the power is
 that of its members. Areas are WeatherBench 2's (`metrics.definitions.cell_areas`), so that numbers
-can be compared.
+can be compared; on a grid of cells, its quadrature's.
 """
 
 import json
@@ -19,11 +19,12 @@ from sciml import atomic
 from sciml.contracts import UserError
 from sciml.globe import variables
 from sciml.globe.archive import Archive, open_archive, open_forecast
+from sciml.globe.archive.coordinates import Horizontal, reduced, regular
 from sciml.globe.channels import Channel, Channels, number
 from sciml.globe.metrics import Ensembles, Errors, Spectra
 from sciml.globe.metrics.definitions import cell_areas
 from sciml.globe.metrics.forecast import by_lead, lead
-from sciml.globe.schema import CELL, LEAD, NUMBER, TIME
+from sciml.globe.schema import CELL, LAT, LEAD, LON, NUMBER, TIME
 
 #: States of the truth whose mean is the climatology, at most, evenly over its times.
 MEAN_OF = 500
@@ -33,17 +34,11 @@ def write(forecast: str | Path, truth: str | Path, folder: Path) -> str:
     """Scores a forecast store and writes `scores.json` and figures; the table that is printed.
 
     Raises:
-        UserError: no forecast, one on cells, a truth that lacks its channels, its grid or all of
-            its times.
+        UserError: no forecast, a truth that lacks its channels, its grid or all of its times.
     """
     from sciml.globe.figures import scores as figures
 
     data = open_forecast(forecast)
-    if CELL in data.dims:
-        raise UserError(
-            f"score: expected latitudes and longitudes, got cells in {forecast}; the scores of a "
-            "run on cells are in its metrics.json"
-        )
     channels = channels_of(data)
     archive = open_archive(truth, channels, gaps="allowed")
     members = data.sizes.get(NUMBER, 1)
@@ -70,7 +65,7 @@ def channels_of(data: xarray.Dataset) -> Channels:
         known = variables.find(name)
         if known is None:
             raise UserError(f"score: expected known quantities in the forecast, got {name!r}")
-        plain = (TIME, NUMBER, LEAD, "longitude", "latitude")
+        plain = (TIME, NUMBER, LEAD, LON, LAT, CELL)
         axes = [str(d) for d in data[name].dims if d not in plain]
         levels = [number(float(v)) for v in data[axes[0]].values] if axes else [None]
         for level in levels:
@@ -93,14 +88,14 @@ def scores(
     at a time, those of all members together.
     """
     leads = (data[LEAD].values / np.timedelta64(1, "s")).astype(np.int64)
-    _require_grid(data, archive)
+    places = _places(data, archive)
     judges = _judges(channels, archive, data.sizes.get(NUMBER, 1))
     whole = _whole(data, leads, archive)
     totals: dict[str, torch.Tensor] = {}
     for start in whole:
         initial = _truth(archive, start)
         for n, step in enumerate(leads):
-            one, true = _state(data, channels, start, n), _truth(archive, start + int(step))
+            one, true = _state(data, channels, places, start, n), _truth(archive, start + int(step))
             for judge in judges:
                 members = one[None] if isinstance(judge, Ensembles) else one
                 truth = true.expand_as(one) if isinstance(judge, Spectra) else true
@@ -118,12 +113,12 @@ def scores(
 
 def _judges(channels: Channels, archive: Archive, members: int) -> list[Any]:
     """Errors, or an ensemble's scores; and spectra where the grid resolves them."""
-    mean = climatology(archive)
-    area = cell_areas(archive.grid.lat, archive.grid.shape[1])
+    mean, grid = climatology(archive), archive.grid
+    area = grid.area if len(grid.shape) == 1 else cell_areas(grid.lat, grid.shape[1])
     errors = Errors if members == 1 else Ensembles
     judges: list[Any] = [errors(area, channels.names, mean)]
-    if archive.grid.exact_degree > 4:
-        judges.append(Spectra(archive.grid, channels.names, mean=mean.mean((-2, -1))))
+    if grid.exact_degree > 4:
+        judges.append(Spectra(grid, channels.names, mean=mean.reshape(len(mean), -1).mean(1)))
     return judges
 
 
@@ -154,27 +149,46 @@ def climatology(archive: Archive) -> np.ndarray:
     return total / len(chosen)
 
 
-def _state(data: xarray.Dataset, channels: Channels, start: int, step: int) -> torch.Tensor:
-    """float32 `[M, C, lat, lon]` of one start and lead time; M = 1 where there is no ensemble."""
+def _state(
+    data: xarray.Dataset, channels: Channels, places: Horizontal, start: int, step: int
+) -> torch.Tensor:
+    """float32 `[M, C, *grid]` of one start and lead time; M = 1 where there is no ensemble."""
     at = data.sel({TIME: np.datetime64(start, "s")}).isel({LEAD: step})
     at = at if NUMBER in data.dims else at.expand_dims(NUMBER)
-    fields = []
+    axes, fields = _axes(data), []
     for channel in channels:
         one = at[channel.variable]
         if channel.level is not None:
             one = one.sel({channel.axis: channel.level})
-        fields.append(one.transpose(NUMBER, "latitude", "longitude").sortby("latitude").values)
+        fields.append(places.canonical(one.transpose(NUMBER, *axes).values))
     return torch.from_numpy(np.stack(fields, 1).astype(np.float32))
 
 
-def _require_grid(data: xarray.Dataset, archive: Archive) -> None:
-    lat = np.sort(data.latitude.values)
-    same = (len(lat), data.sizes["longitude"]) == archive.grid.shape
-    if not (same and np.allclose(lat, archive.grid.lat, atol=1e-3)):
+def _axes(data: xarray.Dataset) -> tuple[str, ...]:
+    return (CELL,) if CELL in data.dims else (LAT, LON)
+
+
+def _places(data: xarray.Dataset, archive: Archive) -> Horizontal:
+    """Where the forecast's values lie on the truth's grid.
+
+    Raises:
+        UserError: another grid.
+    """
+    canonical = reduced if CELL in data.dims else regular
+    found = canonical(data[LAT].values, data[LON].values, "forecast")
+    ours, theirs = found.grid, archive.grid
+    if ours.shape != theirs.shape or not all(
+        np.allclose(a, b, atol=1e-3) for a, b in zip(ours.cells, theirs.cells, strict=True)
+    ):
         raise UserError(
-            f"score: expected the grid of the forecast, {len(lat)} × {data.sizes['longitude']}, "
-            f"got {archive.grid.shape[0]} × {archive.grid.shape[1]} in the truth; regrid one"
+            f"score: expected the grid of the forecast, {_size(ours)}, "
+            f"got {_size(theirs)} in the truth; regrid one"
         )
+    return found
+
+
+def _size(grid: Any) -> str:
+    return " × ".join(map(str, grid.shape)) + (" cells" if len(grid.shape) == 1 else "")
 
 
 def printed(table: dict[str, dict[str, dict[float, float]]], starts: int, members: int = 1) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -62,9 +63,11 @@ def assemble(
     truncation: int | None = None,
     radius: float = 6.371e6,
     noise: float = 0.0,
+    noise_at_every_step: bool = False,
     members: int = 1,
     pressure: bool = True,
     checkpoint: bool = True,
+    land: np.ndarray | None = None,
     seed: int = 0,
 ) -> System:
     """Everything a forecaster of fields on the globe brings.
@@ -79,11 +82,13 @@ def assemble(
         truncation: T of the harmonics; the largest that is exact on the grid where None.
         radius: of the sphere, m.
         noise: on the first state in training, in standard deviations of the increments.
+        noise_at_every_step: on the input of every step of a rollout, for a single forecast.
         members: forecasts from one state in training, each with its own noise, that are judged as
             an ensemble, by the losses that can (`losses.FairCRPS`); 1 for a single forecast.
         pressure: whether losses weigh levels by pressure.
         checkpoint: hold the activations of one step of a rollout only, and compute the others
             again: a third slower, and as much memory for many steps as for one.
+        land: `[*grid]` or `[1, *grid]` share of land, for the coasts on maps.
         seed: of the order of the windows.
     """
     data = windows(archive=archive, horizon=max(evaluation.steps), seed=seed)
@@ -111,13 +116,20 @@ def assemble(
     return System(
         model=model,
         objective=(
-            ForecastLoss(terms, noise=added, checkpoint=checkpoint)
+            ForecastLoss(terms, noise=added, checkpoint=checkpoint, every=noise_at_every_step)
             if judged is None
             else EnsembleLoss(terms, judged, members, checkpoint=checkpoint)
         ),
         data=data,
         metric=_metric(archive, statistics, evaluation, truncation, judged),
-        predictor=ForecastPredictor(data, evaluation.shown, noisy, noise, members > 1),
+        predictor=ForecastPredictor(
+            data,
+            evaluation.shown,
+            noisy,
+            noise,
+            members > 1,
+            None if land is None else np.asarray(land).reshape(np.shape(land)[-len(grid.shape) :]),
+        ),
         figures=figures.Figures({channel.name: channel.units for channel in channels}),
         surrogate=partial(surrogate, data),
         tested=data.test_dataloader,

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray
+from matplotlib.contour import QuadContourSet
 
+from sciml.calculus.sphere import ReducedGaussian
 from sciml.drawing.sheet import sheet
-from sciml.globe.figures import maps
+from sciml.globe.figures import forecasts, maps
 from sciml.globe.figures.projections import orthographic, robinson
 
 
@@ -66,3 +69,36 @@ def test_missing_values_stay_white(tmp_path: Path):
         shown = row[0].collections[0].get_array()
         assert shown.mask.sum() == 1
     assert path.stat().st_size > 1000
+
+
+def test_coasts_are_drawn_where_half_of_a_cell_is_land(tmp_path: Path):
+    """A cap around the north pole: one circle at its edge, also in the orthographic view."""
+    lat, lon = np.linspace(-87.5, 87.5, 36), np.arange(0, 360, 10.0)
+    cap = np.clip((lat - 55) / 10, 0, 1)[:, None] * np.ones(36)  # half at 60 degrees
+    with sheet(tmp_path, "coasts", (6.0, 2.0)) as (figure, _):
+        for axes, view in zip(
+            figure.subplots(1, 2), (robinson, orthographic((90, 0))), strict=True
+        ):
+            maps.draw(axes, cap, lat, lon, maps.scale([cap]), projection=view, land=cap)
+            (contour,) = [c for c in axes.collections if isinstance(c, QuadContourSet)]
+            line = np.concatenate([p.vertices for p in contour.get_paths()])
+            if view is robinson:
+                np.testing.assert_allclose(line[:, 1], robinson(60.0, 0.0)[1], rtol=1e-3)
+            else:
+                np.testing.assert_allclose(np.hypot(*line.T), np.cos(np.radians(60)), rtol=0.02)
+        axes = figure.add_axes((0, 0, 0.1, 0.1))
+        maps.draw(axes, cap, lat, lon, maps.scale([cap]), land=np.zeros_like(cap))
+        assert not [c for c in axes.collections if isinstance(c, QuadContourSet)], "no land at all"
+
+
+def test_cells_are_shown_by_the_nearest_on_their_circle():
+    grid = ReducedGaussian(4)
+    lat, lon = grid.cells
+    fields = {"t": ("cell", lon), "phi": ("cell", lat)}
+    data = xarray.Dataset(fields, {"latitude": ("cell", lat), "longitude": ("cell", lon)})
+    shown = forecasts.on_circles(data)
+    assert shown.phi.dims == ("latitude", "longitude") and shown.sizes["longitude"] == 32
+    np.testing.assert_array_equal(shown.phi, np.repeat(grid.lat[:, None], 32, 1))
+    apart = (shown.t - shown.longitude.values + 180) % 360 - 180
+    assert (np.abs(apart) <= 180 / grid.lengths[:, None] + 1e-9).all()
+    np.testing.assert_allclose(shown.t[3], shown.longitude, atol=1e-9)  # the longest circle itself

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray
 
 from sciml import cli
 from sciml.calculus.sphere import gauss
@@ -65,14 +66,31 @@ def test_a_truth_of_other_times_is_refused(stores, tmp_path, capsys):
     assert "got none of its 2 starts whole" in capsys.readouterr().err
 
 
-def test_a_forecast_on_cells_is_refused(tmp_path, capsys):
-    cells = ReducedGaussian(8)
-    state = np.full((2, *cells.shape), 1.0, np.float32)
-    with ForecastWriter(tmp_path / "cells.zarr", CHANNELS, cells, [0], [STEP]) as out:
-        out.put(0, [state])
-    assert cli.main(["score", str(tmp_path / "cells.zarr"), "truth.zarr"]) == 2
-    error = capsys.readouterr().err
-    assert "latitudes and longitudes, got cells" in error and error.count("\n") == 1
+def test_cells_are_scored_by_their_areas_in_whatever_order_they_lie(stores, tmp_path, capsys):
+    """Errors that are constant on a half of the globe; the file counts its cells from the north."""
+    grid, times = ReducedGaussian(8), STEP * np.arange(8)
+    lat, lon = grid.cells
+    wave = np.sin(np.radians(lat)) + np.cos(np.radians(lon)) * np.cos(np.radians(lat))
+    truth = np.stack([54e3 + 100 * wave, 10 * wave])[None] + 10.0 * np.arange(8)[:, None, None]
+    with ArchiveWriter(tmp_path / "cells.zarr", CHANNELS, grid) as out:
+        out.append(times, truth)
+    error = np.where(lat > 0, 3.0, 1.0)
+    with ForecastWriter(tmp_path / "ours.zarr", CHANNELS, grid, [0], STEP * np.arange(1, 3)) as out:
+        out.put(0, iter((truth + error)[1:3].astype(np.float32)))
+    with xarray.open_zarr(tmp_path / "ours.zarr", decode_timedelta=True) as ours:
+        ours.load().isel(cell=slice(None, None, -1)).to_netcdf(tmp_path / "turned.nc")
+    for name in ("ours.zarr", "turned.nc"):
+        words = ["score", str(tmp_path / name), str(tmp_path / "cells.zarr")]
+        assert cli.main([*words, "--to", str(tmp_path / name[:3])]) == 0, capsys.readouterr().err
+        found = json.loads((tmp_path / name[:3] / "scores.json").read_text())
+        for n in (1, 2):  # rms of 1 and 3 over two halves; nothing but 10 n has changed
+            assert found[f"rmse/u500/{6 * n}h"] == pytest.approx(5**0.5, rel=1e-5)
+            ratio = 5**0.5 / (10 * n)
+            assert found[f"rmse_over_persistence/u500/{6 * n}h"] == pytest.approx(ratio, rel=1e-5)
+        assert found["power_ratio/u500/l1/6h"] > 0
+    other = tmp_path / "f.zarr"
+    assert cli.main(["score", str(other), str(tmp_path / "cells.zarr")]) == 2
+    assert "12 × 24, got 544 cells" in capsys.readouterr().err
 
 
 def test_a_truth_on_another_grid_is_refused(stores, tmp_path, capsys):

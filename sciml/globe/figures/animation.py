@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from sciml import atomic
 from sciml.drawing.sheet import style
 from sciml.globe.figures import forecasts, maps
+from sciml.globe.schema import LAT, LON
 
 #: Lead times that are shown, and bytes, at most.
 FRAMES, BYTES = 25, 2 * 10**6
@@ -30,18 +31,19 @@ def draw(data: xarray.Dataset, run: Path) -> Path | None:
     Args:
         data: forecasts and `…_reference`, as in `result.nc`.
     """
-    fields = forecasts.channels(data) if "longitude" in data.dims else {}
-    if not fields:
+    if not {LAT, LON} <= set(data.variables) or not forecasts.channels(data):
         return None
+    data = forecasts.on_circles(data)
+    fields, land = forecasts.channels(data), forecasts.land(data)
     name = list(fields)[-1]
     pair = tuple(one.isel(time=0) for one in fields[name])
     path = Path(run) / "figures" / "forecast.gif"
     start = np.datetime_as_string(data.time.values[0], unit="h")
     dots = DOTS
-    film = _film(pair, name, start, dots)
+    film = _film(pair, name, start, dots, land)
     while len(film) > BYTES:
         dots = int(dots * min(0.9, (BYTES / len(film)) ** 0.5))
-        film = _film(pair, name, start, dots)
+        film = _film(pair, name, start, dots, land)
     atomic.write(path, film)
     return path
 
@@ -51,7 +53,9 @@ def shown(leads: int) -> np.ndarray:
     return np.arange(leads - 1, -1, -max(1, -(-leads // FRAMES)))[::-1]
 
 
-def _film(pair: tuple[xarray.DataArray, ...], name: str, start: str, dots: int) -> bytes:
+def _film(
+    pair: tuple[xarray.DataArray, ...], name: str, start: str, dots: int, land: np.ndarray | None
+) -> bytes:
     """A GIF in which colours mean the same in all frames."""
     forecast, truth = pair
     hours, chosen = forecasts.hours(forecast), shown(forecast.sizes[forecasts.LEAD])
@@ -67,7 +71,7 @@ def _film(pair: tuple[xarray.DataArray, ...], name: str, start: str, dots: int) 
         figure = Figure(figsize=(10.5, 2.1))
         meshes = maps.panels(
             figure.subplots(1, 3), first, forecast.latitude.values, forecast.longitude.values,
-            difference, covered=fields,
+            difference, covered=fields, land=land,
         )  # fmt: skip
         title = figure.suptitle(" ", fontsize=9)
 

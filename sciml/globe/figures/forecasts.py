@@ -1,4 +1,8 @@
-"""A forecast beside what came true: maps at some lead times, and the spectra."""
+"""A forecast beside what came true: maps at some lead times, and the spectra.
+
+Cells of a reduced grid are shown on the latitudes and longitudes of its longest circle, each with
+the nearest value of its own circle; their spectra are taken on the cells.
+"""
 
 from pathlib import Path
 
@@ -6,14 +10,15 @@ import numpy as np
 import torch
 import xarray
 
-from sciml.calculus.sphere import Harmonics, LatLon
+from sciml.calculus.sphere import Harmonics, LatLon, ReducedGaussian
 from sciml.calculus.sphere.spectrum import power
 from sciml.drawing import Drawn
 from sciml.drawing.sheet import sheet
+from sciml.globe.archive.coordinates import reduced
 from sciml.globe.figures import curves, maps
+from sciml.globe.schema import CELL, LAND, LAT, LEAD, LON
 
 REFERENCE = "_reference"
-LEAD = "prediction_timedelta"
 #: Channels, and lead times, that are shown.
 MOST = 3
 
@@ -25,32 +30,57 @@ def read(path: Path) -> xarray.Dataset:
 
 def draw(data: xarray.Dataset, run: Path) -> Drawn:
     """Maps of the first forecast, spectra of all, of at most three channels."""
-    if "longitude" not in data.dims:
+    if not {LAT, LON} <= set(data.variables) or not channels(data):
         return []
-    fields = channels(data)
-    drawn = [_draw_maps(data, fields, run)]
-    grid = LatLon(data.latitude.values, data.longitude.values)
+    drawn = [_draw_maps(on_circles(data), run)]
+    grid = grid_of(data)
     if grid.exact_degree > 4:
-        drawn += [_draw_spectra(data, grid, name, run) for name in list(fields)[-1:]]
+        drawn += [_draw_spectra(data, grid, list(channels(data))[-1], run)]
     return drawn
 
 
 def channels(data: xarray.Dataset) -> dict[str, tuple[xarray.DataArray, xarray.DataArray]]:
-    """Name → (forecast, truth) `[start, lead, lat, lon]`: a level in the middle where many are."""
+    """Name → (forecast, truth) `[start, lead, *grid]`: a level in the middle where many are."""
     found = {}
+    grid = (CELL,) if CELL in data.dims else (LAT, LON)
+    order = ("time", LEAD, *grid)
     for name in map(str, data.data_vars):
         if name.endswith(REFERENCE) or f"{name}{REFERENCE}" not in data:
             continue
         pair = [data[name], data[f"{name}{REFERENCE}"]]
-        vertical = [d for d in pair[0].dims if d not in ("time", LEAD, "latitude", "longitude")]
+        vertical = [d for d in pair[0].dims if d not in order]
         label = name.replace("_", " ")
         for axis in vertical:
             level = data.sizes[axis] // 2
             label += f" {data[axis].values[level]:g}"
             pair = [one.isel({axis: level}) for one in pair]
-        order = ("time", LEAD, "latitude", "longitude")
         found[label] = (pair[0].transpose(*order), pair[1].transpose(*order))
     return dict(list(found.items())[:MOST])
+
+
+def grid_of(data: xarray.Dataset) -> LatLon | ReducedGaussian:
+    """The grid that a run's result lies on, in its order."""
+    if CELL in data.dims:
+        return reduced(data[LAT].values, data[LON].values, "result.nc").grid
+    return LatLon(data[LAT].values, data[LON].values)
+
+
+def on_circles(data: xarray.Dataset) -> xarray.Dataset:
+    """Cells as latitudes and longitudes, by the nearest on each circle; anything else as it is."""
+    if CELL not in data.dims:
+        return data
+    grid = grid_of(data)
+    lon = np.arange(max(grid.lengths)) * 360 / max(grid.lengths)
+    nearest = np.round(lon / 360 * grid.lengths[:, None]).astype(int) % grid.lengths[:, None]
+    first = np.cumsum(grid.lengths) - grid.lengths
+    chosen = xarray.DataArray(first[:, None] + nearest, dims=(LAT, LON))
+    flat = data.drop_vars([LAT, LON]).isel({CELL: chosen})
+    return flat.assign_coords({LAT: grid.lat, LON: lon})
+
+
+def land(data: xarray.Dataset) -> np.ndarray | None:
+    """`[lat, lon]` share of land, where the planet has some."""
+    return data[LAND].transpose(LAT, LON).values if LAND in data else None
 
 
 def hours(data: xarray.Dataset) -> np.ndarray:
@@ -64,12 +94,8 @@ def _some(leads: np.ndarray) -> list[int]:
     return sorted({int(np.abs(leads - hour).argmin()) for hour in wanted})
 
 
-def _draw_maps(
-    data: xarray.Dataset,
-    fields: dict[str, tuple[xarray.DataArray, xarray.DataArray]],
-    run: Path,
-) -> tuple[Path, str]:
-    leads = hours(data)
+def _draw_maps(data: xarray.Dataset, run: Path) -> tuple[Path, str]:
+    fields, leads = channels(data), hours(data)
     last = _some(leads)[-1]
     with sheet(run, "maps", (10.5, 1.9 * len(fields))) as (figure, path):
         rows = figure.subplots(len(fields), 3, squeeze=False)
@@ -77,18 +103,22 @@ def _draw_maps(
             f, t = forecast.values[0, last], truth.values[0, last]
             units = forecast.attrs.get("units", "1")
             panels = {f"{name} ({units}), forecast": f, "what came true": t, "difference": f - t}
-            maps.panels(row, panels, data.latitude.values, data.longitude.values, "difference")
+            maps.panels(
+                row, panels, data[LAT].values, data[LON].values, "difference", land=land(data)
+            )
     start = np.datetime_as_string(data.time.values[0], unit="h")
     return path, f"The forecast from {start} at {leads[last]:g} h, the truth, and the difference."
 
 
 def spectrum(fields: np.ndarray, harmonics: Harmonics) -> np.ndarray:
-    """Mean power `[l]` of fields `[n, lat, lon]`, their mean value taken off."""
+    """Mean power `[l]` of fields `[n, *grid]`, their mean value taken off."""
     centred = torch.from_numpy(fields - fields.mean()).double()
     return power(harmonics.analysis(centred)).mean(0).numpy()
 
 
-def _draw_spectra(data: xarray.Dataset, grid: LatLon, name: str, run: Path) -> tuple[Path, str]:
+def _draw_spectra(
+    data: xarray.Dataset, grid: LatLon | ReducedGaussian, name: str, run: Path
+) -> tuple[Path, str]:
     forecast, truth = channels(data)[name]
     harmonics, leads = Harmonics(grid).double(), hours(data)
     shown = _some(leads)

@@ -12,6 +12,8 @@ from sciml.globe.figures.projections import Projection, robinson
 
 #: Share of the values that the colour scale covers, in percent.
 COVERED = (0.5, 99.5)
+#: Share of land at a coast.
+COAST = 0.5
 
 
 def edges(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -33,8 +35,12 @@ def draw(
     norm: Normalize,
     cmap: str = "viridis",
     projection: Projection = robinson,
+    land: np.ndarray | None = None,
 ) -> QuadMesh:
     """One field `[lat, lon]` on one map; latitudes and longitudes ascend.
+
+    Args:
+        land: `[lat, lon]` share of land, whose coasts are drawn.
 
     Returns: what a colour bar is made of.
     """
@@ -48,11 +54,24 @@ def draw(
         np.nan_to_num(x), np.nan_to_num(y), shown, norm=norm, cmap=cmap, rasterized=True
     )
     _graticule(axes, projection)
+    if land is not None:
+        _coasts(axes, land, projection(*np.meshgrid(lat, lon - middle, indexing="ij")))
     axes.set(aspect="equal", xticks=[], yticks=[])
     axes.grid(False)
     for side in axes.spines.values():
         side.set_visible(False)
     return drawn
+
+
+def _coasts(axes: Axes, land: np.ndarray, places: tuple[np.ndarray, np.ndarray]) -> None:
+    """Lines where half of a cell is land, on the side that is seen."""
+    x, y = places
+    shown = np.ma.masked_where(~np.isfinite(x), land)
+    if shown.min() < COAST < shown.max():
+        colour = "#20262c"
+        axes.contour(
+            np.nan_to_num(x), np.nan_to_num(y), shown, [COAST], colors=colour, linewidths=0.5
+        )
 
 
 def _graticule(axes: Axes, projection: Projection) -> None:
@@ -91,11 +110,13 @@ def panels(
     difference: str | None = None,
     projection: Projection = robinson,
     covered: Mapping[str, np.ndarray] | None = None,
+    land: np.ndarray | None = None,
 ) -> list[QuadMesh]:
     """Fields by title side by side; all share one scale but `difference`, which is signed.
 
     Args:
         covered: what the scales cover by title, such as all frames of a film; the fields if None.
+        land: `[lat, lon]` share of land, whose coasts are drawn.
 
     Returns: what is drawn on each map.
     """
@@ -108,7 +129,7 @@ def panels(
     for axes, (name, field) in zip(row, fields.items(), strict=True):
         own = scale([covered[name]], True) if name == difference else norm
         cmap = "RdBu_r" if signed or name == difference else "viridis"
-        drawn.append(draw(axes, field, lat, lon, own, cmap, projection))
+        drawn.append(draw(axes, field, lat, lon, own, cmap, projection, land))
         colour_bar(axes, drawn[-1])
         axes.set_title(name)
     return drawn
