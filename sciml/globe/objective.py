@@ -74,6 +74,7 @@ class ForecastLoss(nn.Module):
         boundary: gives what is applied to every new state, where the window says more than a model
             may know.
         checkpoint: hold the activations of one step only.
+        every: noise is put on the input of every step of the rollout.
     """
 
     def __init__(
@@ -83,11 +84,13 @@ class ForecastLoss(nn.Module):
         noise: Noise | None = None,
         boundary: Boundary | None = None,
         checkpoint: bool = True,
+        every: bool = False,
     ) -> None:
         super().__init__()
         self.named = NamedTerms(terms)
         self.steps = self.stated = _positive(rollout)
         self.noise, self.boundary, self.checkpoint = noise, boundary, checkpoint
+        self.every = every
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -102,7 +105,7 @@ class ForecastLoss(nn.Module):
     def forward(self, model: nn.Module, window: Any) -> LossTerms:
         noise = self.noise if self.training else None
         after = None if self.boundary is None else self.boundary(window)
-        found = forecast(model, window, self.steps, self.checkpoint, noise, after)
+        found = forecast(model, window, self.steps, self.checkpoint, noise, after, self.every)
         return self.named(found, _target(found, window, self.steps))
 
 

@@ -43,10 +43,12 @@ def _states(
     state: Tensor,
     forcing: Tensor | None,
     after: After | None,
+    before: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Tensor]:
-    """The states that the models make one after the other."""
+    """The states that the models make one after the other; `before` changes their inputs alone."""
     for step, model in enumerate(models):
-        state = model(state, None if forcing is None else forcing[:, step])
+        entering = state if before is None else before(state)
+        state = model(entering, None if forcing is None else forcing[:, step])
         if after is not None:
             state = after(state, step + 1)
         yield state
@@ -59,6 +61,7 @@ def rollout(
     checkpoint: bool = True,
     noise: Callable[[Tensor], Tensor] | None = None,
     after: After | None = None,
+    every: bool = False,
 ) -> Tensor:
     """The forecast `[B, steps, C, *grid]` from a window's first state.
 
@@ -69,17 +72,20 @@ def rollout(
         checkpoint: keep the activations of one step only, for one more forward pass of the others.
         noise: applied to the first state.
         after: applied to every new state.
+        every: noise is applied to the state that every step starts from; what is compared with the
+            truth has that of the steps before.
 
     Raises:
         UserError: the window is shorter than the forecast.
     """
     require_length(window, steps)
-    state = window.state[:, 0] if noise is None else noise(window.state[:, 0])
+    state = window.state[:, 0] if noise is None or every else noise(window.state[:, 0])
     early = model
     if checkpoint and steps > 1 and is_grad_enabled():
         early = partial(recomputed, _at_these_parameters(model), use_reentrant=False)
     models = [early] * (steps - 1) + [model]  # the backward pass begins with the last: held at once
-    return stack(list(_states(models, state, window.forcing, after)), dim=1)
+    before = noise if every else None
+    return stack(list(_states(models, state, window.forcing, after, before)), dim=1)
 
 
 def device_of(model: nn.Module) -> device:

@@ -8,7 +8,8 @@
 
 "carried" is what the air brings along the great-circle trajectory of the state's own wind. Nothing
 depends on longitude but the mesh itself. One-step training wants noise of 0.1 to 0.2 increments on
-the state that comes in, not on the target: without it forecasts blow up within two days.
+the state that comes in, not on the target (`globe.noise`): without it forecasts blow up within two
+days.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ from sciml.weather.inputs import Inputs
 from sciml.weather.mesh import Mesh, icosahedral
 from sciml.weather.messages import Edges, FilterMessages, FilterUpdate, SplitLinear
 from sciml.weather.resolved import ConservedMean, Resolved
-from sciml.weather.scaling import Scaling, Statistics, by_channel, cells_first, grid_last
+from sciml.weather.scaling import Scaling, Statistics, cells_first, grid_last
 
 
 @final
@@ -50,8 +51,6 @@ class FilterNetwork(nn.Module):
         advected: whether what the air carries is an input.
         resolved: whether the state is cut to the resolved space.
         gains: whether the change has a learned gain by degree there.
-        noise: on every input in training, in units of the increment's st.dev.; an objective's
-            `globe.noise.InputNoise` does the same to the first state of a rollout alone.
         radius: of the sphere, metres.
 
     Raises:
@@ -75,13 +74,11 @@ class FilterNetwork(nn.Module):
         advected: bool = True,
         resolved: bool = True,
         gains: bool = True,
-        noise: float = 0.0,
         radius: float = 6.371e6,
     ) -> None:
         super().__init__()
         names, total = tuple(channels.names), len(channels)
         _require_channels(names, tuple(statistics.names), conserved)
-        self.noise = noise
         self.scaling = Scaling(statistics)
         advection_step = time_step if advected else None
         self.inputs = Inputs(grid, channels, statistics, harmonics, advection_step, radius)
@@ -118,8 +115,6 @@ class FilterNetwork(nn.Module):
         state: Float[Tensor, "b c *grid"],
         forcing: Float[Tensor, "b f *grid"] | None = None,
     ) -> Float[Tensor, "b c *grid"]:
-        if self.training and self.noise:
-            state = state + self._noise(state)
         change = self.change(state, forcing)
         if self.mass is not None:
             change = self.mass(change)
@@ -144,11 +139,6 @@ class FilterNetwork(nn.Module):
             "finish.1.1.weight": (0, "outputs"),
             "finish.1.1.bias": (0, "outputs"),
         }
-
-    def _noise(self, state: Tensor) -> Tensor:
-        """From torch's default generator, which training seeds by step."""
-        unit = by_channel(self.scaling.increment_std, state)
-        return self.noise * unit * torch.randn_like(state)
 
     def place(
         self, model: nn.Module, objective: Any, batch: Any, average: Callable[[Tensor], Tensor]

@@ -162,6 +162,26 @@ def test_noise_is_put_on_the_first_state_alone() -> None:
     assert torch.allclose(forecast[:, 2], 8 * (given.state[:, 0] + 5))
 
 
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_noise_on_every_input_is_in_the_states_that_follow(checkpoint: bool) -> None:
+    """y = w (x + n), w = 2, n = 5, 7, 9: the third state is w³ (x + 5) + 7 w² + 9 w."""
+    given, sizes, model = window(3), iter([5.0, 7.0, 9.0]), nn.Linear(1, 1, bias=False).double()
+    nn.init.constant_(model.weight, 2.0)
+
+    def step(state, forcing):
+        return model(state[..., None])[..., 0]
+
+    step.named_parameters = model.named_parameters  # what a checkpoint asks a model for
+    put = lambda state: state + next(sizes)  # noqa: E731
+    forecast = rollout(step, given, 3, checkpoint, put, every=True)
+    x = given.state[:, 0]
+    assert torch.allclose(forecast[:, 0], 2 * (x + 5))
+    assert torch.allclose(forecast[:, 2], 8 * x + 86)
+    forecast.sum().backward()  # a step that is made again has the noise it had
+    slope = (x + 5) + (4 * (x + 5) + 7) + (12 * (x + 5) + 28 + 9)
+    assert torch.allclose(model.weight.grad, slope.sum())
+
+
 def test_noise_has_the_size_that_was_asked_for() -> None:
     put = InputNoise([1.0, 100.0], amplitude=0.1)
     state = torch.zeros(400, 2, 5, 5)

@@ -1,4 +1,4 @@
-"""The filter network: what each switch promises, symmetry, noise, units, gradients."""
+"""The filter network: what each switch promises, symmetry, units, gradients."""
 
 from types import SimpleNamespace
 
@@ -82,21 +82,6 @@ def test_turning_the_planet_by_a_third_turns_the_forecast() -> None:
     turned = net(state.roll(8, -1))
     torch.testing.assert_close(turned, net(state).roll(8, -1), rtol=1e-3, atol=1e-3)
     assert (net(state) - state).abs().max() > 0.1
-
-
-def test_noise_is_for_training_only() -> None:
-    net, state = network(noise=0.1), states(8)
-    quiet = net(state)
-    assert torch.equal(net(state), quiet)
-    net.train()
-    torch.manual_seed(5)
-    first, second = net(state), net(state)
-    torch.manual_seed(5)
-    assert torch.equal(net(state), first) and not torch.equal(first, second)
-    size = net._noise(state).std((0, 2, 3)) / net.scaling.increment_std
-    torch.testing.assert_close(size, torch.full((3,), 0.1), rtol=0.05, atol=0)
-    net.noise = 0.0
-    assert torch.equal(net(state), quiet)
 
 
 def test_gains_act_on_the_change_by_quantity_and_degree() -> None:
