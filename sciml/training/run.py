@@ -20,7 +20,7 @@ from sciml.training.fit import Fit
 from sciml.training.gradients import GradientHistograms
 from sciml.training.history import History
 from sciml.training.means import Means
-from sciml.training.phases import hand_over
+from sciml.training.phases import hand_over, stretch_at
 from sciml.training.progress import Progress
 
 
@@ -179,10 +179,11 @@ def restore(
     fit = Fit(system.model, system.objective, balancer, phases, system.data, system.metric)
     checkpoint.require_same_network(content, fit, found)
     fit.on_load_checkpoint(content)
-    last = fit.stretches[-1]
-    hand_over(last.phase.settings, (fit.objective, fit.data), last.name)
-    state, averaged = content["state_dict"], "average.module."
-    prefix = averaged if any(name.startswith(averaged) for name in state) else "model."
+    at = stretch_at(fit.stretches, content["global_step"])
+    hand_over(at.phase.settings, (fit.objective, fit.data), at.name)
+    state = content["state_dict"]
+    averaged = int(state.get("average.n_averaged", 0)) > 0  # as `Fit.evaluated`
+    prefix = "average.module." if averaged else "model."
     fit.model.load_state_dict(
         {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
     )

@@ -1,5 +1,6 @@
 """The training loop: phases, resume, checkpoints, averages; on a system that knows no physics."""
 
+import contextlib
 import csv
 import json
 from functools import partial
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
 
 from sciml.balance.fixed import Fixed
 from sciml.balance.gradients import Annealing
@@ -159,6 +161,29 @@ def test_the_averaged_weights_are_judged_and_resume(tmp_path, decay):
     )
     raw = torch.load(tmp_path / "a/checkpoints/last.ckpt", weights_only=True)["state_dict"]
     assert not torch.equal(raw["model.0.weight"], whole[0].weight)
+
+
+@pytest.mark.parametrize("late", [Average(start=100), KeepBest(every=100)], ids=["mean", "best"])
+def test_an_average_that_has_not_begun_is_not_restored(tmp_path, late):
+    def stop(trainer, module, *_):
+        if trainer.global_step == 20:
+            raise KeyboardInterrupt
+
+    stopping = LambdaCallback(on_train_batch_end=stop)
+    settings = Settings(save_every=10, validate_every=50, callbacks=[late, stopping])
+    with contextlib.suppress(SystemExit, KeyboardInterrupt):
+        run(tmp_path, 60, settings)
+    state = checkpoint.load(tmp_path / "checkpoints/last.ckpt")["state_dict"]
+    assert int(state["average.n_averaged"]) == 0
+    restored = restore(sine_system(), Annealing(), phases(60), tmp_path)
+    assert torch.equal(restored[0].weight, state["model.0.weight"])
+
+
+def test_a_run_that_ends_before_its_average_begins_is_restored_as_it_was_judged(tmp_path):
+    settings = Settings(save_every=10, callbacks=[Average(start=100)])
+    outcome = run(tmp_path, 20, settings)
+    restored = restore(sine_system(), Annealing(), phases(20), tmp_path)
+    assert torch.equal(weights(restored), weights(outcome.model))
 
 
 def test_dense_average_is_the_mean_of_the_trajectory(tmp_path):

@@ -10,7 +10,7 @@ from torch import nn
 from sciml.balance.fixed import Fixed
 from sciml.contracts import Phase, System, UserError
 from sciml.training import checkpoint
-from sciml.training.run import Settings, train
+from sciml.training.run import Settings, restore, train
 from tests.training.sine import Abscissae, SineData, SineMetric, SineObjective, sine_system
 
 SETTINGS = Settings(save_every=5, validate_every=5, log_every=5)
@@ -74,6 +74,13 @@ def test_data_is_configured_before_the_first_batch_of_a_phase(tmp_path):
         ("configure", 2.0),
         ("refresh", 2), ("start", 4), two, two,
     ]  # fmt: skip
+
+
+def test_a_run_that_stopped_in_an_earlier_phase_is_restored_with_that_phases_settings(tmp_path):
+    train(system(data=Stretched()), Fixed(), ladder(5, 0), SETTINGS, tmp_path)
+    data = Stretched()
+    restore(system(data=data), Fixed(), ladder(10, 10), tmp_path)
+    assert data.reach == 1.0
 
 
 def test_points_that_follow_the_model_and_the_phase_resume_exactly(tmp_path):
