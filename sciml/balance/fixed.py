@@ -12,6 +12,8 @@ from sciml.contracts import Step, UserError, Weights
 class Fixed(nn.Module):
     """L = Σ w_k L_k with constant w_k.
 
+    `minimised` says that training ends in the minimum of this sum: error bars are around that.
+
     Args:
         weights: term name → weight >= 0; a term that is not named has weight 1.
 
@@ -30,6 +32,10 @@ class Fixed(nn.Module):
         for name, value in self.weights.items():
             if not (math.isfinite(value) and value >= 0):
                 raise UserError(f"expected finite weights >= 0, got {name}={value}")
+
+    @property
+    def minimised(self) -> Mapping[str, float]:
+        return self.weights
 
     def forward(self, step: Step) -> Weights:
         require_terms(self.weights, step.losses, "weights")

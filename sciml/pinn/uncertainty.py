@@ -81,9 +81,9 @@ class Laplace:
     """Error bars of a trained model.
 
     Args:
-        weights: of the terms in the loss that was minimised, 1 for those left out; those of
-            `balance.fixed.Fixed`. None where a rule finds them in training: then the minimum is
-            of a loss that is not known here, and there are no error bars.
+        weights: of the terms in the loss that was minimised, 1 for those left out (`minimised`).
+            None where a rule finds them in training, or answers otherwise: then the minimum is of a
+            loss that is not known here, and there are no error bars.
         noisy: terms whose rows are measurements with errors; all terms when None.
         prior: α, > 0, in units of the weighted rows' JᵀJ.
         trainable: patterns of the names of the parameters that vary.
@@ -169,6 +169,14 @@ class Laplace:
             )
         sigma = (total / (rows - effective)) ** 0.5
         return Posterior(objective.stated, model, varying, sigma * root, sigma, effective)
+
+
+def minimised(balancer: object) -> Mapping[str, float] | None:
+    """The constant weights of the sum that a rule minimises (`balance.fixed.Fixed`); else None.
+
+    A rule may be told weights and still end elsewhere than in the minimum of that sum.
+    """
+    return getattr(balancer, "minimised", None)
 
 
 def _reading(problem: Problem, names: Sequence[str]) -> Problem:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 from torch import nn
 
+from sciml import compose
 from sciml.contracts import UserError
 from sciml.pinn import Coefficient, Problem, Sampling, interval, point_data
 from sciml.pinn.coefficients import Coefficients
@@ -166,6 +168,19 @@ def test_weights_that_a_rule_finds_leave_no_error_bars():
     """Another loss than a known one was minimised: bars around its minimum would be of no loss."""
     with pytest.warns(UserWarning, match="no error bars: they need the constant weights"):
         assert Laplace(None).of(*fitted(parabola(np.random.default_rng(7)), line(), {})) is None
+
+
+def constants(balancer: str) -> object:
+    """What `uncertainty=laplace` is given beside a rule, by the case's own configuration."""
+    config = compose.compose("heat_inverse/default", [f"balancer={balancer}"])
+    return instantiate(config.system.uncertainty, _convert_="all").weights
+
+
+def test_only_the_weights_of_a_sum_that_is_minimised_make_error_bars():
+    """`gcond` is told weights as well, but ends elsewhere; `nashmtl` holds those it has found."""
+    assert constants("fixed") == {"observed": 10.0, "edge": 10.0}
+    assert constants("gcond") is None
+    assert constants("nashmtl") is None
 
 
 @pytest.mark.slow
