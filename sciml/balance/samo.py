@@ -19,9 +19,14 @@ class SAMO(nn.Module):
     rows themselves are taken.
 
     Args:
-        inner: the rule that weighs the terms; its answer becomes a direction.
+        inner: the rule that weighs the terms, by gradient rows or losses alone; its answer becomes
+            a direction.
         rho: radius ρ > 0 in the space of all trained parameters.
         beta: share of the term's own gradient, in [0, 1]; 0 is plain sharpness-aware minimisation.
+
+    Raises:
+        UserError: an argument outside its range, an inner rule that finds gradients or residuals
+            itself: it would not see the ones uphill.
 
     Source: SAMO, sharpness-aware multi-task optimisation, ICCV 2025, by the authors' code; ρ of
     P. Foret et al., "Sharpness-Aware Minimization", ICLR 2021.
@@ -36,6 +41,11 @@ class SAMO(nn.Module):
         super().__init__()
         if not isinstance(inner, nn.Module):
             raise UserError(f"balancer.inner: expected a balancer, got {inner!r}")
+        if not sees_rows_alone(inner):
+            raise UserError(
+                "balancer.inner: expected a rule that looks at gradient rows or losses alone, got "
+                f"{type(inner).__name__}; set stochastic=false, or choose mgda or fixed"
+            )
         require("rho", rho, 1e-12)
         require("beta", beta, 0, 1)
         self.inner, self.rho, self.beta = inner, rho, beta
@@ -67,21 +77,27 @@ class SAMO(nn.Module):
         return torch.where(norm > 0, self.rho / norm, torch.zeros_like(norm)) * shift
 
 
+def sees_rows_alone(rule: nn.Module) -> bool:
+    """False for a rule that asks a step for residuals, for single batches or for other places."""
+    itself = isinstance(rule, SAMO) or getattr(rule, "stochastic", False)
+    return not itself and getattr(rule, "needs", "rows") in ("rows", "losses")
+
+
 class WithRows:
-    """A step with other gradient rows than its own; every other answer is the step's."""
+    """Losses of a step beside other gradient rows than its own, and nothing that would pass these
+    by.
+    """
 
     def __init__(self, step: Step, rows: Tensor) -> None:
-        self.step, self._rows = step, rows
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.step, name)
+        self.index, self.parameters, self.losses = step.index, step.parameters, step.losses
+        self._rows = rows
 
     def rows(self, within: Collection[str] | None = None) -> Tensor:
         """The rows given, or their columns by the parameters named."""
         if within is None:
             return self._rows
-        sizes = [parameter.numel() for parameter in self.step.parameters.values()]
-        pieces = dict(zip(self.step.parameters, self._rows.split(sizes, dim=1), strict=True))
+        sizes = [parameter.numel() for parameter in self.parameters.values()]
+        pieces = dict(zip(self.parameters, self._rows.split(sizes, dim=1), strict=True))
         return torch.cat([piece for name, piece in pieces.items() if name in within], dim=1)
 
 

@@ -6,6 +6,8 @@ from torch import nn
 
 from sciml.balance.conflict import MGDA
 from sciml.balance.fixed import Fixed
+from sciml.balance.gcond import GCond
+from sciml.balance.ntk import NTK
 from sciml.balance.samo import SAMO
 from sciml.contracts import UserError
 from sciml.training.step import Step
@@ -70,6 +72,17 @@ def with_state():
     fixed = Fixed()
     fixed.register_buffer("seen", torch.zeros(1))
     return fixed
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [lambda: GCond(stochastic=True), NTK, lambda: SAMO(Fixed())],
+    ids=["gcond", "ntk", "samo"],
+)
+def test_a_rule_that_would_pass_the_sharp_rows_by_is_refused(inner):
+    with pytest.raises(UserError, match="balancer.inner: expected a rule that looks at") as refused:
+        SAMO(inner())
+    assert "\n" not in str(refused.value)
 
 
 def test_something_else_than_a_balancer_is_refused():
