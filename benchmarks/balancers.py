@@ -158,15 +158,11 @@ def period(make: Callable, steps: int, objective, model, batch) -> Callable[[], 
     from sciml.contracts import Direction
     from sciml.training import descent
     from sciml.training.refusals import refuse_nonfinite
-    from sciml.training.step import Step
+    from sciml.training.step import Step, needs_rows_every_step
 
     balancer, parameters = make(), dict(model.named_parameters())
     optimizer = torch.optim.Adam(parameters.values(), lr=1e-6)  # stays near the same point
-    together = (
-        balancer.needs == "rows"
-        and getattr(balancer, "every", 1) == 1
-        and getattr(balancer, "within", None) is None
-    )
+    together = needs_rows_every_step(balancer)
     taken = 0
 
     def run() -> None:

@@ -32,7 +32,7 @@ from sciml.training import descent, refusals, validation
 from sciml.training.batches import Drawn, several
 from sciml.training.means import Means
 from sciml.training.phases import Stretch, batches_before, hand_over, lay_out, stretch_at, trained
-from sciml.training.step import Step
+from sciml.training.step import Step, needs_rows_every_step
 
 #: Entries of the matrix of gradient rows up to which it is made only to be looked at (0.4-0.8 GB).
 WATCHABLE = 10**8
@@ -196,7 +196,7 @@ class Fit(pl.LightningModule):
         step = Step(
             self.objective, self.model, batches, index, self._parameters_trained,
             self.mean_over_ranks, lambda number: self._forward(index, number),
-            together=self._rows_every_step,
+            together=needs_rows_every_step(self.balancer),
         )  # fmt: skip
         self._set_rate(index)
         take = self._take_rows if self._asks_for_residuals else self._take_gradient
@@ -248,11 +248,6 @@ class Fit(pl.LightningModule):
     @property
     def _asks_for_residuals(self) -> bool:
         return getattr(self.optimizer, "asks_for_residuals", False)
-
-    @property
-    def _rows_every_step(self) -> bool:
-        rule = self.balancer
-        return getattr(rule, "needs", "") == "rows" and getattr(rule, "every", 1) == 1
 
     @contextmanager
     def _forward(self, index: int, number: int) -> Iterator[None]:

@@ -16,6 +16,12 @@ from sciml.training.row_by_row import jacobian
 from sciml.training.vectors import columns, joined, mean, weighted
 
 
+def needs_rows_every_step(rule: Any) -> bool:
+    """Whether a balancing rule asks for the gradients by all parameters at every step."""
+    whole = getattr(rule, "within", None) is None
+    return getattr(rule, "needs", "") == "rows" and getattr(rule, "every", 1) == 1 and whole
+
+
 class Step:
     """Terms, gradient rows and residual rows of one step's batches, each computed at most once.
 

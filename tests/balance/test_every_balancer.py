@@ -4,17 +4,21 @@ Where a rule lacks one by its definition, a table says why, and the test asserts
 """
 
 import contextlib
+import importlib
 import io
 import itertools
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from sciml.balance import conflict
 from sciml.balance.fixed import Fixed
-from sciml.contracts import Direction, UserError
+from sciml.contracts import Direction, Phase, UserError
+from sciml.training.run import Settings, train
 from tests.balance.members import MEMBERS, ORDER, Given, Three, descend, gradient, network, step_of
+from tests.training.sine import SineObjective, sine_system
 
 #: Not indifferent to a common scale of all terms.
 SCALE = {
@@ -296,12 +300,16 @@ def test_conflict_rules_raise_no_term(name, terms):
         assert cosines.min() > -1e-6
 
 
+def rule_of(name):
+    """The class of that name."""
+    module = {"Annealing": "gradients", "GradNorm": "gradnorm", "GCond": "gcond"}
+    room = f"sciml.balance.{module.get(name, 'conflict')}"
+    return getattr(importlib.import_module(room), name)
+
+
 @pytest.mark.parametrize("rule", WITHIN)
 def test_rules_may_look_at_the_last_layer_alone(rule):
-    module = {"Annealing": "gradients", "GradNorm": "gradnorm", "GCond": "gcond"}
-    make = getattr(
-        __import__(f"sciml.balance.{module.get(rule, 'conflict')}", fromlist=[rule]), rule
-    )
+    make = rule_of(rule)
     extra = {"momentum": 0.0} if rule == "GCond" else {}
     one = descend(make(within="last", **extra), network(), Three(), range(1))
     same = descend(make(within=["2.*"], **extra), network(), Three(), range(1))
@@ -311,6 +319,20 @@ def test_rules_may_look_at_the_last_layer_alone(rule):
     alone = step_of(network(), Three())
     alone.parameters = {k: v for k, v in alone.parameters.items() if k.startswith("2.")}
     torch.testing.assert_close(answer, make(**extra)(alone))
+
+
+@pytest.mark.parametrize("rule", WITHIN)
+def test_the_last_layer_alone_is_all_that_a_run_takes(rule, tmp_path):
+    """Of an objective that would give whole rows in one call, which is for rules that want them."""
+
+    class Whole(SineObjective):
+        def rows(self, model, batch, parameters):
+            raise AssertionError("whole rows")
+
+    keys = {"momentum": 0.0} if rule == "GCond" else {"every": 1} if rule == "Annealing" else {}
+    system = replace(sine_system(), objective=Whole())
+    phases = {"one": Phase(1, torch.optim.Adam)}
+    train(system, rule_of(rule)(within="last", **keys), phases, Settings(), tmp_path)
 
 
 def test_a_pattern_that_picks_nothing_is_refused():
