@@ -1,6 +1,7 @@
 """What the balancing rules share: tensors by term name in buffers, and the choice of terms."""
 
 import difflib
+import math
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,18 +12,22 @@ from torch import Tensor, nn
 
 from sciml.contracts import UserError
 
+#: Before a term's name in the name of its buffer, so that a term may be called `type` or `get`.
+TERM = "term:"
+
 
 class NamedTensors(nn.Module):
     """Tensors keyed by term name, kept in buffers: scalars, or one vector per term.
 
     They are in the checkpoint, move with the module, and a term that has not been seen yet starts
     at its default; so they resume exactly and survive a change of phase. Where the default has
-    another shape (another choice of trained parameters) the term starts anew.
+    another shape (another choice of trained parameters) the term starts anew. Checkpoints from
+    before buffers were called `term:NAME` load as well.
     """
 
     def get(self, name: str, default: Tensor) -> Tensor:
         """The value of `name` in dtype and device of `default`; that one where it has none yet."""
-        value = self._buffers.get(name)
+        value = self._buffers.get(TERM + name)
         if value is None or value.shape != default.shape:
             return default.detach()
         return value.to(default)
@@ -35,10 +40,11 @@ class NamedTensors(nn.Module):
 
     def put(self, name: str, value: Tensor) -> None:
         """Store a detached copy of `value` under `name`."""
-        if name in self._buffers:  # registering costs more than the rest of a rule
-            self._buffers[name] = value.detach().clone()
+        key = TERM + name
+        if key in self._buffers:  # registering costs more than the rest of a rule
+            self._buffers[key] = value.detach().clone()
         else:
-            self.register_buffer(name, value.detach().clone())
+            self.register_buffer(key, value.detach().clone())
 
     def put_all(self, names: Iterable[str], values: Tensor) -> None:
         """Store the entries of `values` under `names`."""
@@ -46,13 +52,14 @@ class NamedTensors(nn.Module):
             self.put(name, value)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._buffers
+        return TERM + name in self._buffers
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         for key in [key for key in state_dict if key.startswith(prefix)]:
-            name = key.removeprefix(prefix)
-            if "." not in name and name not in self._buffers:
-                self.register_buffer(name, torch.zeros_like(state_dict[key]))
+            name = TERM + key.removeprefix(prefix).removeprefix(TERM)
+            value = state_dict[prefix + name] = state_dict.pop(key)
+            if name not in self._buffers:
+                self.register_buffer(name, torch.zeros_like(value))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
@@ -106,14 +113,41 @@ def seed_of(*parts: int | str) -> int:
 
 
 def require(
-    name: str, value: int | float, low: int | float, high: int | float = float("inf")
+    name: str,
+    value: int | float,
+    *,
+    least: int | float | None = None,
+    above: int | float | None = None,
+    most: int | float | None = None,
+    below: int | float | None = None,
 ) -> None:
-    """Refuse a number outside of low <= value <= high.
+    """Refuse a number outside of its range, whose ends belong to it (least, most) or not.
 
     Raises:
         UserError: names the argument, its range and what came.
     """
-    if not low <= value <= high:
-        most = "" if high == float("inf") else f" <= {high:g}"
-        at = f"{low:g} <= {name}{most}" if most else f"{name} >= {low:g}"
-        raise UserError(f"balancer: expected {at}, got {value}")
+    inside = (
+        (least is None or value >= least)
+        and (above is None or value > above)
+        and (most is None or value <= most)
+        and (below is None or value < below)
+    )
+    if not inside:
+        low = f"{least:g} <= " if least is not None else f"{above:g} < "
+        high = f" <= {most:g}" if most is not None else f" < {below:g}" if below is not None else ""
+        if not high:
+            low, high = "", f" >= {least:g}" if least is not None else f" > {above:g}"
+        raise UserError(f"balancer: expected {low}{name}{high}, got {value}")
+
+
+def given_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
+    """Constant weights by term name, as a rule was told them.
+
+    Raises:
+        UserError: names one that is negative or not finite.
+    """
+    given = dict(weights or {})
+    for name, value in given.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise UserError(f"expected finite weights >= 0, got {name}={value}")
+    return given

@@ -74,7 +74,10 @@ class MGDA(nn.Module):
 
 
 class IMTLG(nn.Module):
-    """d has the same projection on every g_k/|g_k|; Σ w_k = 1.
+    """d has the same projection, above 0, on every g_k/|g_k|; |Σ w_k| = 1, |d| <= max_k |g_k|.
+
+    The source divides by Σ w_k, which is the same where no weight is negative. Where some are, the
+    sum may be negative, and −d would raise every term; or nearly 0, and d would have any length.
 
     Source: L. Liu et al., "Towards Impartial Multi-Task Learning", ICLR 2021; with a pseudo-inverse
     for dependent rows, as in torchjd.
@@ -94,8 +97,9 @@ class IMTLG(nn.Module):
     def _weights(self, gram: Tensor) -> Tensor:
         cosines, inverse = units(gram)
         weights = self.rule(cosines) * inverse
-        total = weights.sum()
-        return weights / total if total.abs() > SMALL else torch.zeros_like(weights)
+        length = (weights @ gram @ weights).clamp_min(0).sqrt()
+        size = torch.maximum(weights.sum().abs(), length / gram.diagonal().max().sqrt())
+        return weights / size if size > SMALL else torch.zeros_like(weights)
 
 
 class ConFIG(nn.Module):
@@ -198,13 +202,15 @@ class CAGrad(nn.Module):
 
 
 class NashMTL(nn.Module):
-    """The Nash bargain of the terms: G α = 1/α with G scaled to norm 1; |d| <= max_norm.
+    """The Nash bargain of the terms: G α = 1/α with G scaled to norm 1; |d| <= max_norm when found.
 
     Where no direction lowers every term α would be infinite; a ridge of 1e-8 on the cosines bounds
     it, and d is nearly 0 there.
 
     Args:
-        max_norm: largest |d|; 0 for none.
+        max_norm: largest |d| at an update; 0 for none. Between updates the weights stand, and |d|
+            goes with the gradients: to know it there would cost the rows that `every` saves.
+            `phases.*.clip` bounds every step.
         every: steps between updates, >= 1.
 
     Source: A. Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022, Algorithm 1. The
@@ -222,8 +228,8 @@ class NashMTL(nn.Module):
         within: str | Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        require("max_norm", max_norm, 0)
-        require("every", every, 1)
+        require("max_norm", max_norm, least=0)
+        require("every", every, least=1)
         self.max_norm, self.every, self.within = max_norm, every, within
         self.weights = NamedTensors()
 

@@ -1,12 +1,11 @@
 """Weights that never change: the plain sum of the loss terms, or a sum weighted by hand."""
 
-import math
 from collections.abc import Mapping
 
 from torch import nn
 
-from sciml.balance.base import as_scalars, require_terms
-from sciml.contracts import Step, UserError, Weights
+from sciml.balance.base import as_scalars, given_weights, require_terms
+from sciml.contracts import Step, Weights
 
 
 class Fixed(nn.Module):
@@ -28,10 +27,7 @@ class Fixed(nn.Module):
 
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
         super().__init__()
-        self.weights = dict(weights or {})
-        for name, value in self.weights.items():
-            if not (math.isfinite(value) and value >= 0):
-                raise UserError(f"expected finite weights >= 0, got {name}={value}")
+        self.weights = given_weights(weights)
 
     @property
     def minimised(self) -> Mapping[str, float]:

@@ -7,7 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sciml.balance.base import NamedTensors, as_scalars, by_name, require, require_terms, vector
+from sciml.balance.base import (
+    NamedTensors,
+    as_scalars,
+    by_name,
+    given_weights,
+    require,
+    require_terms,
+    vector,
+)
 from sciml.balance.columns import rows_within
 from sciml.contracts import Direction, Step, UserError, Weights
 
@@ -46,7 +54,8 @@ class GCond(nn.Module):
         within: the columns that are looked at, as for the other rules; only without momentum.
 
     Raises:
-        UserError: an argument outside its range, too few micro-batches, `within` with momentum.
+        UserError: an argument outside its range, a negative weight, too few micro-batches, `within`
+            with momentum.
 
     Source: GCond, gradient conductor (2025), by the authors' code; its buffers, there of 8 bits of
     mantissa, have the type of the parameters here.
@@ -73,14 +82,14 @@ class GCond(nn.Module):
                 "balancer: expected 1 > weak > main > critical > -1, "
                 f"got {weak}, {main}, {critical}"
             )
-        require("momentum", momentum, 0, 1 - 1e-9)
-        require("smoothing", smoothing, 0, 1 - 1e-9)
-        require("streak", streak, 1)
+        require("momentum", momentum, least=0, below=1)
+        require("smoothing", smoothing, least=0, below=1)
+        require("streak", streak, least=1)
         if within is not None and (momentum > 0 or stochastic):
             raise UserError(
                 "balancer: GCond with within answers with weights; set momentum=0, stochastic=false"
             )
-        self.lambdas = dict(weights or {})
+        self.lambdas = given_weights(weights)
         self.weak, self.main, self.critical = weak, main, critical
         self.momentum, self.smoothing, self.streak = momentum, smoothing, streak
         self.stochastic, self.within = stochastic, within
@@ -126,7 +135,10 @@ class GCond(nn.Module):
             inner = mixing @ gram @ mixing.T
             size = np.sqrt(np.maximum(inner.diagonal(), 0)).tolist()
             product = inner.tolist()
-            cosines = [quotient(product[i][j], size[i] * size[j]) for i, j in pairs]
+            cosines = [  # a gradient that vanishes agrees with every other one
+                product[i][j] / (size[i] * size[j]) if size[i] * size[j] > 0 else 1.0
+                for i, j in pairs
+            ]
             cosine = min(cosines)
             if cosine >= self.weak - TIE:
                 break

@@ -44,9 +44,9 @@ class GradNorm(nn.Module):
         within: str | Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        require("alpha", alpha, 0)
-        require("lr", lr, 1e-12)
-        require("every", every, 1)
+        require("alpha", alpha, least=0)
+        require("lr", lr, above=0)
+        require("every", every, least=1)
         self.alpha, self.lr, self.every, self.within = alpha, lr, every, within
         self.first, self.weights = NamedTensors(), NamedTensors()
 

@@ -33,7 +33,7 @@ class SoftAdapt(nn.Module):
         self, beta: float = 0.1, normalise: bool = True, by_loss: bool = False, every: int = 1
     ) -> None:
         super().__init__()
-        require("every", every, 1)
+        require("every", every, least=1)
         self.beta, self.normalise, self.by_loss, self.every = beta, normalise, by_loss, every
         self.means, self.weights = Stretches(every), NamedTensors()
 
@@ -67,8 +67,8 @@ class DWA(nn.Module):
 
     def __init__(self, temperature: float = 2.0, every: int = 100) -> None:
         super().__init__()
-        require("temperature", temperature, 1e-12)
-        require("every", every, 1)
+        require("temperature", temperature, above=0)
+        require("every", every, least=1)
         self.temperature, self.every = temperature, every
         self.means, self.weights = Stretches(every), NamedTensors()
 
@@ -102,9 +102,9 @@ class ReLoBRaLo(nn.Module):
 
     def __init__(self, alpha: float = 0.999, rho: float = 0.9999, temperature: float = 1.0) -> None:
         super().__init__()
-        require("alpha", alpha, 0, 1)
-        require("rho", rho, 0, 1)
-        require("temperature", temperature, 1e-12)
+        require("alpha", alpha, least=0, most=1)
+        require("rho", rho, least=0, most=1)
+        require("temperature", temperature, above=0)
         self.alpha, self.rho, self.temperature = alpha, rho, temperature
         self.first, self.last, self.weights = NamedTensors(), NamedTensors(), NamedTensors()
 
@@ -141,7 +141,7 @@ class Uncertainty(nn.Module):
 
     def __init__(self, lr: float = 1e-3) -> None:
         super().__init__()
-        require("lr", lr, 1e-12)
+        require("lr", lr, above=0)
         self.lr = lr
         self.log_variances = NamedTensors()
 

@@ -36,9 +36,9 @@ class NTK(nn.Module):
 
     def __init__(self, alpha: float = 0.1, every: int = 100, probes: int = 1) -> None:
         super().__init__()
-        require("alpha", alpha, 1e-12, 1)
-        require("every", every, 1)
-        require("probes", probes, 1)
+        require("alpha", alpha, above=0, most=1)
+        require("every", every, least=1)
+        require("probes", probes, least=1)
         self.alpha, self.every, self.probes = alpha, every, probes
         self.weights = NamedTensors()
 

@@ -39,10 +39,10 @@ class SAMGS(nn.Module):
         self, beta1: float = 0.9, beta2: float = 0.9, gamma: float = 0.9, cap: float = 1.0
     ) -> None:
         super().__init__()
-        require("beta1", beta1, 0, 1 - 1e-9)
-        require("beta2", beta2, 0, 1 - 1e-9)
-        require("gamma", gamma, 0, 1)
-        require("cap", cap, 1e-12)
+        require("beta1", beta1, least=0, below=1)
+        require("beta2", beta2, least=0, below=1)
+        require("gamma", gamma, least=0, most=1)
+        require("cap", cap, above=0)
         self.beta1, self.beta2, self.gamma, self.cap = beta1, beta2, gamma, cap
         self.momenta, self.counts, self.shared = NamedTensors(), NamedTensors(), NamedTensors()
 

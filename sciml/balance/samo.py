@@ -46,8 +46,8 @@ class SAMO(nn.Module):
                 "balancer.inner: expected a rule that looks at gradient rows or losses alone, got "
                 f"{type(inner).__name__}; set stochastic=false, or choose mgda or fixed"
             )
-        require("rho", rho, 1e-12)
-        require("beta", beta, 0, 1)
+        require("rho", rho, above=0)
+        require("beta", beta, least=0, most=1)
         self.inner, self.rho, self.beta = inner, rho, beta
 
     def forward(self, step: Step) -> Direction:

@@ -50,6 +50,7 @@ MEMBERS = {
     "config": ConFIG,
     "upgrad": UPGrad,
     "gcond": GCond,
+    "gcond_weak": lambda: GCond(weak=0.1),
     "gcond_weights": lambda: GCond({"walls": 2.0}, momentum=0.0),
     "samgs": SAMGS,
     "samgs_alike": lambda: SAMGS(gamma=0.0, cap=1e3),

@@ -94,6 +94,29 @@ def test_imtl_g_projects_equally():
     assert sum(IMTLG()(Given(unlike())).values()) == pytest.approx(1)
 
 
+def test_imtl_g_goes_down_where_the_published_weights_would_climb():
+    # no conflict: cosines 0.9, 0.9 and 0.65. Equal projections on the unit rows u have weights
+    # (−3/2, 1, 1): 1.8 − 1.5 = 0.3 on u_1, and 1.65 − 1.35 = 0.3 on the others. |g_1| = 0.1 makes
+    # them (−15, 1, 1) on the rows, and Σ w = −13: divided by it, every term would rise
+    cosines = torch.tensor([[1, 0.9, 0.9], [0.9, 1, 0.65], [0.9, 0.65, 1]], dtype=torch.float64)
+    sizes = torch.tensor([0.1, 1.0, 1.0], dtype=torch.float64)
+    rows = sizes[:, None] * torch.linalg.cholesky(cosines)
+    weights = torch.stack(list(IMTLG()(Given(rows)).values()))
+    torch.testing.assert_close(weights, torch.tensor([-15.0, 1.0, 1.0]).double() / 13)
+    assert (rows @ (weights @ rows) > 0).all()
+
+
+def test_imtl_g_is_no_longer_than_the_longest_gradient():
+    # as above with |g_1| = 3/4: weights (−2, 1, 1) on the rows have no sum to be divided by. On
+    # their own d = −3/2 u_1 + u_2 + u_3 of |d|² = 2.25 + 2 + 2 (0.65 − 2·1.35) = 0.15
+    cosines = torch.tensor([[1, 0.9, 0.9], [0.9, 1, 0.65], [0.9, 0.65, 1]], dtype=torch.float64)
+    sizes = torch.tensor([0.75, 1.0, 1.0], dtype=torch.float64)
+    rows = sizes[:, None] * torch.linalg.cholesky(cosines)
+    weights = torch.stack(list(IMTLG()(Given(rows)).values()))
+    torch.testing.assert_close(weights, torch.tensor([-2.0, 1.0, 1.0]).double() / 0.15**0.5)
+    assert (rows @ (weights @ rows) > 0).all()
+
+
 def test_config_makes_equal_angles_and_adds_the_projections():
     rows = unlike()
     d = direction(ConFIG(), rows)

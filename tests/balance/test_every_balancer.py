@@ -15,6 +15,7 @@ import torch
 
 from sciml.balance import conflict
 from sciml.balance.fixed import Fixed
+from sciml.balance.gradients import Annealing
 from sciml.contracts import Direction, Phase, UserError
 from sciml.training.run import Settings, train
 from tests.balance.members import MEMBERS, ORDER, Given, Three, descend, gradient, network, step_of
@@ -46,9 +47,9 @@ ALONE = {
 #: Two ranks of half the points are not one process of all points.
 HALVES = {"ntk": "random signs meet other products of rows; the mean over draws is the same"}
 #: −d raises no term, whatever the gradients, as long as they are independent.
-PEACEFUL = ("mgda", "config", "upgrad", "nashmtl")
+PEACEFUL = ("mgda", "config", "upgrad", "nashmtl", "imtlg")
 #: The same for two terms.
-PEACEFUL_FOR_TWO = (*PEACEFUL, "pcgrad", "imtlg")
+PEACEFUL_FOR_TWO = (*PEACEFUL, "pcgrad")
 #: Those that look at the columns of some layers where they are told to.
 WITHIN = [
     "Annealing",
@@ -165,6 +166,39 @@ def test_state_goes_on_after_save_and_load(name):
         rest, descend(second, again, Three(), range(3, 7)), strict=True
     ):
         assert torch.equal(row, row2)
+
+
+@every_balancer
+def test_a_term_may_have_any_name(name):
+    """Also one that a module of torch, or our own, has a use for."""
+
+    new = dict(zip(ORDER, ("type", "walls", "get"), strict=True))
+
+    class Renamed(Three):
+        def residuals(self, model, batch):
+            return {new[k]: r for k, r in super().residuals(model, batch).items()}
+
+    def made():
+        balancer = MEMBERS[name]()
+        if isinstance(balancer, Annealing):
+            balancer.numerator = ("type",)
+        return balancer
+
+    first = made()
+    for _, _, row in descend(first, network(), Renamed(), range(3)):
+        assert torch.isfinite(row).all()
+    second = made()
+    second.load_state_dict(first.state_dict())
+    torch.testing.assert_close(second.state_dict(), first.state_dict(), rtol=0, atol=0)
+
+
+@every_balancer
+def test_state_of_before_buffers_had_a_prefix_still_loads(name):
+    balancer, old = MEMBERS[name](), MEMBERS[name]()
+    descend(balancer, network(), Three(), range(2))
+    state = balancer.state_dict()
+    old.load_state_dict({key.replace("term:", ""): value for key, value in state.items()})
+    torch.testing.assert_close(old.state_dict(), state, rtol=0, atol=0)
 
 
 @every_balancer

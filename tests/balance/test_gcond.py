@@ -113,8 +113,9 @@ def test_stochastic_mode_gives_each_batch_to_one_term():
     ("make", "message"),
     [
         (lambda: GCond(main=0.5), "1 > weak > main > critical > -1, got 0.0, 0.5, -0.8"),
-        (lambda: GCond(momentum=1.0), "momentum <= 1, got 1"),
+        (lambda: GCond(momentum=1.0), "0 <= momentum < 1, got 1.0"),
         (lambda: GCond(streak=0), "streak >= 1"),
+        (lambda: GCond({"walls": -1.0}), "finite weights >= 0, got walls=-1"),
         (lambda: GCond(within="last"), "set momentum=0"),
         (lambda: GCond({"wall": 1.0})(step_of(network(), Three())), "did you mean 'walls'"),
         (

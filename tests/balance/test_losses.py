@@ -115,10 +115,10 @@ def test_uncertainty_is_not_thrown_far_by_a_huge_loss():
     ("make", "message"),
     [
         (lambda: SoftAdapt(every=0), "every >= 1, got 0"),
-        (lambda: DWA(temperature=0.0), "temperature >= "),
+        (lambda: DWA(temperature=0.0), "temperature > 0, got 0.0"),
         (lambda: ReLoBRaLo(alpha=1.5), "0 <= alpha <= 1, got 1.5"),
         (lambda: ReLoBRaLo(rho=-0.1), "0 <= rho <= 1"),
-        (lambda: Uncertainty(lr=0.0), "lr >= "),
+        (lambda: Uncertainty(lr=0.0), "lr > 0, got 0.0"),
     ],
 )
 def test_arguments_are_checked(make, message):

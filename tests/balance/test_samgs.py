@@ -43,5 +43,5 @@ def test_the_factor_is_capped_where_all_sizes_agree():
 def test_arguments_are_checked():
     with pytest.raises(UserError, match="0 <= gamma <= 1, got 2"):
         SAMGS(gamma=2.0)
-    with pytest.raises(UserError, match="cap >= "):
+    with pytest.raises(UserError, match="cap > 0"):
         SAMGS(cap=0.0)

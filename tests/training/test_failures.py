@@ -198,7 +198,7 @@ def test_a_finished_run_costs_nothing_more(tmp_path):
 
 def test_a_run_cannot_go_on_with_a_balancer_of_other_buffers(tmp_path):
     run(tmp_path, 10, balancer=Annealing(every=2))
-    with pytest.raises(UserError, match="of another balancer.*balancer.weights.walls"):
+    with pytest.raises(UserError, match="of another balancer.*balancer.weights.term:walls"):
         run(tmp_path, 20, balancer=Fixed())
 
 
