@@ -29,7 +29,8 @@ class GaussNewton(torch.optim.Optimizer):
 
     Args:
         parameters: float64.
-        shrinkage: ε, relative to the largest column of J; 0 for plain least squares.
+        shrinkage: ε, relative to the largest column of J. 0 for plain least squares, and of several
+            answers the shortest: by singular values on the processor, which take longer than QR.
         halvings: of a step that does not decrease the loss, at most.
         lr: factor on the step, for schedules.
 
@@ -65,7 +66,8 @@ class GaussNewton(torch.optim.Optimizer):
             with torch.no_grad():
                 count = sum(len(r) for r in step.fresh().residuals().values())
             parameters = sum(value.numel() for value in step.parameters.values())
-            memory.require(count, parameters, "lstsq", device_of(step))
+            kind = "shrunk" if self.shrinkage > 0 else "lstsq"
+            memory.require(count, parameters, kind, device_of(step))
             self._checked = True
         step.linearised()
 
@@ -92,11 +94,13 @@ class GaussNewton(torch.optim.Optimizer):
     def _solve(self, rows: DenseRows, theta: Tensor) -> Tensor:
         """θ*."""
         matrix, right = rows.matrix(), rows.apply(theta) - rows.r
-        if self.shrinkage > 0:
-            size = matrix.shape[1]
-            small = self.shrinkage * matrix.norm(dim=0).max()
-            below = torch.zeros(size, size, dtype=matrix.dtype, device=matrix.device)
-            below.diagonal().fill_(small)
-            matrix = torch.cat([matrix, below])
-            right = torch.cat([right, right.new_zeros(size)])
+        if self.shrinkage == 0:
+            there = torch.linalg.lstsq(matrix.cpu(), right[:, None].cpu(), driver="gelsd")
+            return there.solution[:, 0].to(right)
+        size = matrix.shape[1]
+        small = self.shrinkage * matrix.norm(dim=0).max()
+        below = torch.zeros(size, size, dtype=matrix.dtype, device=matrix.device)
+        below.diagonal().fill_(small)
+        matrix = torch.cat([matrix, below])
+        right = torch.cat([right, right.new_zeros(size)])
         return torch.linalg.lstsq(matrix, right[:, None], driver="gels").solution[:, 0]

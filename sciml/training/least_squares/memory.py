@@ -36,13 +36,19 @@ def allowed_bytes(group: Path = Path("/sys/fs/cgroup")) -> float:
 
 
 def needed_bytes(rows: int, parameters: int, solver: str, itemsize: int = 8) -> int:
-    """Bytes of J and of what the solver factorises, at their largest."""
+    """Bytes of J and of what the solver factorises, at their largest.
+
+    Args:
+        solver: one of `SOLVERS`, or "lstsq"; "shrunk" for that with a multiple of the identity
+            below J, which is there itself, in the matrix joined of both, and in LAPACK's copy.
+    """
     jacobian = rows * parameters
     factored = {
         "cholesky": 3 * parameters**2,
         "woodbury": jacobian + 3 * rows**2,
         "qr": 2 * jacobian + 6 * parameters**2,
         "lstsq": 2 * jacobian,
+        "shrunk": 2 * jacobian + 3 * parameters**2,
         "cg": 100 * parameters,
     }
     return itemsize * (2 * jacobian + factored[solver])

@@ -150,6 +150,27 @@ def test_gauss_newton_solves_a_linear_problem_in_one_step(tmp_path):
     np.testing.assert_allclose(weights(outcome.model), best, rtol=1e-10)
 
 
+class Twice(nn.Module):
+    """u = (a + b) x + c: two columns of the Jacobian are the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Parameter(torch.full((), v)) for v in (0.5, -2.0, 1.0))
+
+    def forward(self, x):
+        return (self.a + self.b) * x + self.c
+
+
+def test_gauss_newton_without_shrinkage_bears_columns_that_are_the_same(tmp_path):
+    start = System(Twice(), SineResiduals(), OneSet(), SineMetric(), None, None)
+    found = train(start, Fixed(), phase(1, GaussNewton, shrinkage=0.0), QUICK, tmp_path).model
+    x = next(iter(OneSet().train_dataloader(0, 0, 1))).x[:, 0].numpy()
+    matrix = np.concatenate([np.stack([x, 1 + 0 * x], 1), np.stack([0 * x, 1 + 0 * x], 1)])
+    slope, c = np.linalg.lstsq(matrix, np.concatenate([np.sin(3 * x), -x / 1000]), rcond=None)[0]
+    # the shortest of all answers has equal shares
+    np.testing.assert_allclose(weights(found), [slope / 2, slope / 2, c], rtol=1e-10)
+
+
 class Coupled(SineResiduals):
     """Offers a Jacobian point by point although its residual contains a mean over the batch."""
 
