@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupted() -> int:
-    print("sciml: interrupted; the same run_dir goes on from the last checkpoint", file=sys.stderr)
+    said = "the same run_dir goes on from its last checkpoint, where one was saved"
+    print(f"sciml: interrupted; {said}", file=sys.stderr)
     return 130
 
 

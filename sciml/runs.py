@@ -21,6 +21,8 @@ from sciml.provenance import describe
 ROOT = "runs"
 #: Set by the first process of a run, so that the processes it starts find its folder.
 VARIABLE = "SCIML_RUN"
+#: Differing keys that a refusal names beside the first.
+NAMED = 5
 
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 _ABSENT = "(absent)"
@@ -84,20 +86,28 @@ def refuse_other(folder: Path, config: Mapping[str, Any], earlier: Mapping[str, 
     """Compares what decides the result: not `run_dir`, `trainer`, `published`; steps may grow.
 
     Raises:
-        UserError: naming the first key that differs, with both values.
+        UserError: naming the keys that differ, the first with both values.
     """
     was, now = flat(earlier), flat(config)
     growing = _growing(now)
+    differing = []
     for key in dict.fromkeys([*now, *was]):
         old, new = was.get(key, _ABSENT), now.get(key, _ABSENT)
         if old == new or key == "run_dir" or key.startswith(("trainer.", "published")):
             continue
         if key in growing and _is_number(old) and _is_number(new) and new > old:
             continue
-        raise UserError(
-            f"{folder} holds a run with {key}={old}, got {key}={new}; "
-            "give another run_dir, or the same configuration to go on with it"
-        )
+        differing.append((key, old, new))
+    if not differing:
+        return
+    key, old, new = differing[0]
+    others = [name for name, _, _ in differing[1:]]
+    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+    also = f", and other {', '.join(others[:NAMED])}{more}" if others else ""
+    raise UserError(
+        f"{folder} holds a run with {key}={old}, got {key}={new}{also}; "
+        "give another run_dir, or the same configuration to go on with it"
+    )
 
 
 def _growing(config: Mapping[str, Any]) -> set[str]:

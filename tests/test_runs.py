@@ -78,7 +78,11 @@ def test_the_same_run_goes_on(now: dict[str, Any]) -> None:
     [
         (changed(seed=2), "seed=1, got seed=2"),
         (changed(length=50), "length=100, got length=50"),
-        (changed(width=6, seed=3), "seed=1, got seed=3"),
+        (changed(width=6, seed=3), "seed=1, got seed=3, and other width"),
+        (
+            changed(seed=2, **{f"new{n}": n for n in range(7)}),
+            "seed=1, got seed=2, and other new0, new1, new2, new3, new4 and 2 more",
+        ),
         (changed(extra=True), r"extra=\(absent\), got extra=True"),
         ({k: v for k, v in CONFIG.items() if k != "width"}, r"width=5, got width=\(absent\)"),
     ],
