@@ -78,6 +78,18 @@ class CollocationData:
         """Whether every step sees the same points."""
         return self.sampling.every is None
 
+    @property
+    def one_batch_a_step(self) -> str | None:
+        """Why a step cannot accumulate batches of these points; None where it can."""
+        every = self.sampling.every
+        if every == 1 and self.sampling.adaptive is None:
+            return None
+        kept = "follow the residual" if every == 1 else f"stay (sampling.every={every or 'null'})"
+        return (
+            f"points that {kept} would make a step of batches with the same points, or of two "
+            "sets; set sampling=uniform with sampling.every=1, or take more points in one batch"
+        )
+
     def configure(self, within: Mapping[str, Sequence[float]] | None = None) -> None:
         """The part of the domain that a phase is about: `{"t": [0.0, 0.5]}`; all of it where None.
 

@@ -129,6 +129,16 @@ class CollocationLoss(nn.Module):
             self.problem = problem  # programs hold the old numbers
             self._prepare()
 
+    @property
+    def one_batch_a_step(self) -> str | None:
+        """Why a step cannot accumulate batches under these weights of points; None where it can."""
+        if not getattr(self.point_weights, "remembers", False):
+            return None
+        return (
+            f"the weights of {type(self.point_weights).__name__} move on with every batch that "
+            "they see; set point_weights=causal or none, or take more points in one batch"
+        )
+
     def weigh(
         self,
         model: nn.Module,

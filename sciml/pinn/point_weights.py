@@ -71,6 +71,9 @@ class RBA(nn.Module):
     Mechanics and Engineering 421 (2024) 116805: there L = mean((λ r)²).
     """
 
+    #: Its state moves on at every batch.
+    remembers = True
+
     def __init__(
         self,
         problem: Problem,
@@ -135,6 +138,9 @@ class VRBA(nn.Module):
     Source: Toscano, Chen, Oommen, Karniadakis, arXiv 2509.14198, whose λ_i are averages over the
     steps in which a point is seen; here each step starts anew.
     """
+
+    #: Its state moves on at every batch.
+    remembers = True
 
     def __init__(
         self,

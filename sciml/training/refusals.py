@@ -1,6 +1,6 @@
 """What training refuses: parts that do not go together, each in one line."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
@@ -40,6 +40,17 @@ def require_one_process(optimizer: torch.optim.Optimizer, stretch: Stretch, proc
             f"phases.{stretch.name}.optimizer: expected one process, got {processes}; "
             "set trainer.devices=1, or choose adam or soap"
         )
+
+
+def require_one_batch(stretch: Stretch, parts: Iterable[Any]) -> None:
+    """Refuses several batches a step where a part says why it needs one (`one_batch_a_step`)."""
+    for part in parts:
+        reason = getattr(part, "one_batch_a_step", None)
+        if stretch.phase.accumulate > 1 and reason is not None:
+            raise UserError(
+                f"phases.{stretch.name}.accumulate: expected 1, got {stretch.phase.accumulate}; "
+                f"{reason}"
+            )
 
 
 def require_no_clip(stretch: Stretch) -> None:

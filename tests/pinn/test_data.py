@@ -8,10 +8,13 @@ import pytest
 import torch
 import xarray
 
-from sciml.contracts import UserError
+from sciml.contracts import Phase, UserError
 from sciml.pinn import Face, Problem, Sampling, dirichlet, disk, point_data, rectangle
+from sciml.pinn.adaptive import RAD
 from sciml.pinn.data import SETS, CollocationData
 from sciml.pinn.samplers import sobol, uniform
+from sciml.training.phases import lay_out
+from sciml.training.refusals import require_one_batch
 
 PROBES = np.random.default_rng(0).random((7, 2))
 
@@ -265,3 +268,24 @@ def test_sets_of_a_sobol_sequence_are_even():
         x = batch.points["residual"].x.numpy()
         boxes = (x * [16, 8]).astype(int) @ [8, 1]
         assert np.array_equal(np.sort(boxes), np.arange(128))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: data(every=10), r"points that stay \(sampling.every=10\) would"),
+        (lambda: data(every=None), r"points that stay \(sampling.every=null\) would"),
+        (
+            lambda: CollocationData(
+                problem(), Sampling({"residual": 12, "left": 5}, adaptive=RAD()), 0
+            ),
+            "points that follow the residual would",
+        ),
+    ],
+)
+def test_a_step_of_several_batches_takes_fresh_points_for_each(make, message):
+    (one,), (four,) = (lay_out({"a": Phase(1, torch.optim.Adam, accumulate=n)}) for n in (1, 4))
+    require_one_batch(four, [data(every=1)])
+    require_one_batch(one, [make()])
+    with pytest.raises(UserError, match=f"phases.a.accumulate: expected 1, got 4; {message}"):
+        require_one_batch(four, [make()])

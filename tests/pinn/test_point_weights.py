@@ -306,6 +306,15 @@ def test_rules_are_checked(make, message):
         make()
 
 
+def test_weights_that_remember_take_one_batch_a_step():
+    for rule, refused in ((RBA, True), (VRBA, True), (Causal, False)):
+        weights = rule(one(), data(40))
+        reason = CollocationLoss(one(), point_weights=weights).one_batch_a_step
+        assert (reason is not None) == refused
+        assert not refused or reason.startswith(f"the weights of {rule.__name__} move on")
+    assert CollocationLoss(one()).one_batch_a_step is None
+
+
 def test_causality_needs_time():
     steady = problem(domain=interval(0, 1), equations=lambda f: {"a": f.u_x}, conditions=())
     points = CollocationData(steady, Sampling({"residual": 40}), 0)

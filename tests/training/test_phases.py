@@ -160,6 +160,18 @@ def test_logged_steps_have_cosines_and_logging_changes_no_bit(tmp_path):
     assert all(-1 <= float(row["cosine/residual~walls"]) <= 1 for row in rows)
 
 
+def test_a_part_may_refuse_several_batches_a_step_before_the_first_phase(tmp_path):
+    class Once(SineData):
+        one_batch_a_step = "these points are one set; take more of them"
+
+    phases = {"one": Phase(steps=1, optimizer=descent)}
+    train(system(data=Once()), Fixed(), phases, SETTINGS, tmp_path / "one")
+    phases["two"] = Phase(steps=1, optimizer=descent, accumulate=2)
+    with pytest.raises(UserError, match=r"phases.two.accumulate: expected 1, got 2; these points"):
+        train(system(data=Once()), Fixed(), phases, SETTINGS, tmp_path / "two")
+    assert not list((tmp_path / "two").rglob("*.ckpt"))
+
+
 def test_a_setting_that_nobody_takes_is_refused(tmp_path):
     phases = {"one": Phase(steps=1, optimizer=descent, settings={"reach": 1.0})}
     with pytest.raises(UserError, match="phases.one.settings: neither .* takes reach"):
