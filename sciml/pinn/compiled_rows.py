@@ -7,23 +7,21 @@ term costs nothing for the points of the others: all gradients together cost one
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import final
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from sciml.calculus.pointwise import autograd, compiled
 from sciml.pinn.compiled_terms import (
     Derivatives,
+    Scalars,
     attempt,
     flattened,
     kinds,
     near,
     perturbed,
+    with_gradients,
 )
 from sciml.pinn.points import Collocation
-
-#: `(network, batch, derivatives) -> K scalars`, not stacked: the terms in eager code.
-Scalars = Callable[[Callable[[Tensor], Tensor], Collocation, Derivatives], Sequence[Tensor]]
 
 
 @final
@@ -76,15 +74,3 @@ class CompiledRows:
         return program, near(
             program(*trial), with_gradients(pure(autograd.derivatives, *trial), trained)
         )
-
-
-def with_gradients(scalars: Sequence[Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Values `[K]` and gradients `[K, P]`, detached, by one backward pass for each."""
-    rows = [
-        torch.autograd.grad(
-            scalar, inputs, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
-        for scalar in scalars
-    ]
-    flat = [torch.cat([gradient.reshape(-1) for gradient in row]) for row in rows]
-    return torch.stack([scalar.detach() for scalar in scalars]), torch.stack(flat)

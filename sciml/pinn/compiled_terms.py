@@ -20,8 +20,9 @@ Derivatives = Callable[
     [Callable[[Tensor], Tensor], Tensor, Sequence[str], Sequence[str], Collection[str]],
     dict[str, Tensor],
 ]
-#: `(network, batch, derivatives) -> [K]`: the terms in eager code.
-Terms = Callable[[Callable[[Tensor], Tensor], Collocation, Derivatives], Tensor]
+#: `(network, batch, derivatives) -> K scalars`, not stacked: the terms in eager code. One that sees
+#: nothing trained is known by that.
+Scalars = Callable[[Callable[[Tensor], Tensor], Collocation, Derivatives], Sequence[Tensor]]
 
 #: Largest relative difference of a term, or of its gradient, to nested autograd.
 DOUBLE, SINGLE = 1e-8, 1e-4
@@ -34,29 +35,29 @@ class CompiledTerms:
     """Compiles terms at their first use, and again for another network, shape or type.
 
     Args:
-        terms: in eager code; what goes on where compiling fails.
+        scalars: in eager code; what goes on where compiling fails.
         derivatives: how the terms take them.
         keys: the sets of points that the terms are made of.
     """
 
-    def __init__(self, terms: Terms, derivatives: Derivatives, keys: Iterable[str]) -> None:
-        self.terms, self.derivatives, self.keys = terms, derivatives, tuple(keys)
+    def __init__(self, scalars: Scalars, derivatives: Derivatives, keys: Iterable[str]) -> None:
+        self.scalars, self.derivatives, self.keys = scalars, derivatives, tuple(keys)
         self._programs: dict[tuple, Callable[..., Tensor] | None] = {}
 
-    def __call__(self, model: nn.Module, batch: Collocation) -> Tensor:
-        """The terms `[K]`, in eager code where nothing is differentiated."""
+    def __call__(self, model: nn.Module, batch: Collocation) -> Sequence[Tensor]:
+        """The terms one by one, in eager code where nothing is differentiated."""
         state = dict(model.named_parameters()) | dict(model.named_buffers())
         tensors, rebuild = flattened(batch, self.keys)
         flat = (*state.values(), *tensors)
         if not any(tensor.requires_grad for tensor in flat):
-            return self.terms(model, batch, self.derivatives)
+            return self.scalars(model, batch, self.derivatives)
         key = (id(model), kinds(flat))
         if key not in self._programs:
 
-            def pure(derivatives: Derivatives, *flat: Tensor) -> Tensor:
+            def pure(derivatives: Derivatives, *flat: Tensor) -> Sequence[Tensor]:
                 values = dict(zip(state, flat[: len(state)], strict=True))
                 points = rebuild(flat[len(state) :])
-                return self.terms(
+                return self.scalars(
                     lambda x: functional_call(model, values, (x,)), points, derivatives
                 )
 
@@ -64,15 +65,20 @@ class CompiledTerms:
             self._programs[key] = attempt(lambda: self._program(pure, flat, trial))
         program = self._programs[key]
         if program is None:
-            return self.terms(model, batch, self.derivatives)
-        return program(*flat)
+            return self.scalars(model, batch, self.derivatives)
+        return program(*flat).unbind()
 
     def _program(
-        self, pure: Callable[..., Tensor], flat: Sequence[Tensor], trial: Sequence[Tensor]
+        self,
+        pure: Callable[..., Sequence[Tensor]],
+        flat: Sequence[Tensor],
+        trial: Sequence[Tensor],
     ) -> tuple[Callable[..., Tensor], bool]:
         """`flat -> [K]`, and whether it is right at `trial`."""
-        program = compiled.compile(lambda *flat: pure(self.derivatives, *flat), flat)
-        return program, agree(program(*trial), pure(autograd.derivatives, *trial), trial)
+        trained = [tensor for tensor in trial if tensor.requires_grad]
+        expected = with_gradients(pure(autograd.derivatives, *trial), trained)
+        program = compiled.compile(lambda *flat: torch.stack(pure(self.derivatives, *flat)), flat)
+        return program, near(with_gradients(program(*trial), trained), expected)
 
 
 def attempt(build: Callable[[], tuple[Callable, bool]]) -> Callable | None:
@@ -111,12 +117,6 @@ def perturbed(tensor: Tensor) -> Tensor:
     return (tensor.detach() + NOISE * noise.to(tensor.device)).requires_grad_()
 
 
-def agree(ours: Tensor, theirs: Tensor, inputs: Sequence[Tensor]) -> bool:
-    """Whether every one of K terms `[K]`, and the gradient of each, is finite and the same."""
-    trained = [tensor for tensor in inputs if tensor.requires_grad]
-    return near((ours, rows(ours, trained)), (theirs, rows(theirs, trained)))
-
-
 def near(ours: tuple[Tensor, Tensor], theirs: tuple[Tensor, Tensor]) -> bool:
     """Whether terms `[K]` and their gradients `[K, P]` are finite and the same.
 
@@ -134,15 +134,23 @@ def near(ours: tuple[Tensor, Tensor], theirs: tuple[Tensor, Tensor]) -> bool:
     return True
 
 
-def rows(values: Tensor, inputs: Sequence[Tensor]) -> Tensor:
-    """∂values/∂inputs `[K, P]` with zeros where there is no dependence; the graph is kept."""
-    gradients = (
+def with_gradients(
+    scalars: Sequence[Tensor] | Tensor, inputs: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Values `[K]` and gradients `[K, P]`, detached, by one backward pass for each; zeros where a
+    scalar sees some of the inputs only. The graph is kept.
+
+    Raises:
+        RuntimeError: one sees nothing that is differentiated.
+    """
+    rows = [
         torch.autograd.grad(
-            value, inputs, retain_graph=True, allow_unused=True, materialize_grads=True
+            scalar, inputs, retain_graph=True, allow_unused=True, materialize_grads=True
         )
-        for value in values
-    )
-    return torch.stack([torch.cat([g.flatten() for g in gradient]) for gradient in gradients])
+        for scalar in scalars
+    ]
+    flat = [torch.cat([gradient.reshape(-1) for gradient in row]) for row in rows]
+    return torch.stack([scalar.detach() for scalar in scalars]), torch.stack(flat)
 
 
 def flattened(

@@ -18,8 +18,8 @@ from torch.func import functional_call
 
 from sciml.calculus.pointwise import autograd
 from sciml.contracts import LossTerms, UserError
-from sciml.pinn.compiled_rows import CompiledRows, with_gradients
-from sciml.pinn.compiled_terms import CompiledTerms, Derivatives
+from sciml.pinn.compiled_rows import CompiledRows
+from sciml.pinn.compiled_terms import CompiledTerms, Derivatives, with_gradients
 from sciml.pinn.fields import Asked, Fields, check_shape
 from sciml.pinn.linearised import Linearisation
 from sciml.pinn.passes import shared_passes
@@ -69,7 +69,7 @@ class CollocationLoss(nn.Module):
 
     def forward(self, model: nn.Module, batch: Collocation) -> LossTerms:
         if self.engine.compiled and self.training and torch.is_grad_enabled():
-            scalars = self._compiled(model, batch).unbind()
+            scalars = self._compiled(model, batch)
         else:
             scalars = self._scalars(model, batch, self.engine.derivatives)
         return dict(zip(self.terms, scalars, strict=True))
@@ -105,7 +105,7 @@ class CollocationLoss(nn.Module):
     def _prepare(self) -> None:
         """Programs of the problem as it stands, to be compiled at their first use."""
         derivatives, asked = self.engine.derivatives, self.problem.asked
-        self._compiled = CompiledTerms(self._vector, derivatives, asked)
+        self._compiled = CompiledTerms(self._scalars, derivatives, asked)
         self._compiled_rows = CompiledRows(partial(self._scalars, apart=True), derivatives, asked)
 
     def configure(
@@ -225,12 +225,6 @@ class CollocationLoss(nn.Module):
             residual = check_shape(condition.name, condition.residual(at), len(at))
             rows[condition.term].append(scaled(residual, batch.points[condition.name].weight))
         return rows
-
-    def _vector(
-        self, function: Callable[[Tensor], Tensor], batch: Collocation, derivatives: Derivatives
-    ) -> Tensor:
-        """The terms as one vector `[K]`."""
-        return torch.stack(self._scalars(function, batch, derivatives))
 
     def _scalars(
         self,

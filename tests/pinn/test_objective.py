@@ -287,6 +287,25 @@ def test_an_empty_message_of_the_compiler_is_no_bug(monkeypatch):
         loss(model, batch)
 
 
+def test_compiled_terms_name_one_that_sees_no_trained_parameter():
+    """Beside others it has a gradient in their vector, of zeros: it would be carried silently."""
+    partly = Problem(
+        name="p",
+        domain=rectangle((0, 0), (1, 1)),
+        unknowns=("u",),
+        equations=lambda f: {"r": f.u_x, "known": f.x},
+        conditions=(),
+    )
+    loss, model = CollocationLoss(partly, ENGINES["compiled"]).train(), network(2)
+    parameters = dict(model.named_parameters())
+    step = Step(loss, model, [batch_of(partly, {"residual": 5})], 0, parameters)
+    with (
+        pytest.warns(UserWarning, match="does not require grad"),
+        pytest.raises(UserError, match="the term 'known' depends on no trained parameter"),
+    ):
+        step.gradient({name: torch.ones(()).double() for name in loss.terms})
+
+
 class WrongGradient(torch.autograd.Function):
     """The right value, and a gradient that is 1 % too large."""
 
