@@ -21,6 +21,9 @@ from sciml.training.optimizers.scaling import ssbroyden
 
 #: Longest step of a line search, in quasi-Newton steps, or in first steps where H knows nothing.
 LONGEST = 1000.0
+#: Share of its length at which the next search begins where even the gradient led nowhere; the
+#: least length, below which parameters of size 1 hardly change.
+NEARER, NEAREST = 0.1, 1e-12
 
 
 @final
@@ -30,7 +33,8 @@ class SelfScaled(torch.optim.Optimizer):
     A step makes `iterations` iterations on its batch: 1 + about 1.05 `iterations` gradients. Memory
     8 P² bytes, as much in every checkpoint; arithmetic 10 P² per iteration. It never ends by
     itself: where a line search finds nothing, H becomes the identity again and the next iteration
-    goes down the gradient. A pair with y·s <= 0 is skipped.
+    goes down the gradient; where that finds nothing, the next step begins nearer. A pair
+    with y·s <= 0 is skipped.
 
     Args:
         parameters: float64 at the first step.
@@ -135,7 +139,8 @@ class SelfScaled(torch.optim.Optimizer):
             )  # fmt: skip
         if found is None:
             self._write(x)
-            if kept["fresh"]:
+            if kept["fresh"]:  # the same search would fail again, so the next one begins nearer
+                kept["length"] = max(NEARER * kept["length"], NEAREST)
                 return None
             self._reset()
             return x, here

@@ -59,6 +59,9 @@ class SpectralClipping(torch.optim.Optimizer):
         optimizer: factory `(parameters) -> Optimizer`.
         limit: c, > 0: largest singular value of a step, in units of lr.
         clip: `hard` or `soft`.
+
+    Raises:
+        UserError: limit <= 0, or an optimiser of residual rows.
     """
 
     def __init__(
@@ -71,6 +74,11 @@ class SpectralClipping(torch.optim.Optimizer):
         if limit <= 0:
             raise UserError(f"spectral clipping: expected limit > 0, got {limit}")
         self.inner, self.limit, self.clip = optimizer(parameters), limit, clip
+        if getattr(self.inner, "asks_for_residuals", False):
+            raise UserError(
+                "spectral clipping: expected an optimiser that follows gradients, got "
+                f"{type(self.inner).__name__}, whose steps come from residual rows; choose adam"
+            )
         super().__init__(self.inner.param_groups, {})
         self._share()
 
@@ -82,6 +90,10 @@ class SpectralClipping(torch.optim.Optimizer):
     @property
     def single_process(self) -> bool:
         return getattr(self.inner, "single_process", False)
+
+    @property
+    def needs_double(self) -> bool:
+        return getattr(self.inner, "needs_double", False)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:

@@ -182,6 +182,30 @@ def test_a_direction_uphill_starts_anew_and_goes_on():
     assert float((x.detach() - 1).abs().max()) < 1e-10
 
 
+def test_a_search_that_found_nothing_begins_nearer_at_the_next_step():
+    """One trial a search on 1e6 x² at 0.0051: 0.1 leads beyond, 0.01 just inside of the mirror."""
+    x = nn.Parameter(torch.tensor([0.0051], dtype=torch.float64))
+    optimizer = SelfScaled([x], logarithm=False, evaluations=1, iterations=1)
+    closure = closure_of(lambda x: 1e6 * (x**2).sum(), x)
+    optimizer.step(closure)
+    assert x.item() == 0.0051
+    optimizer.step(closure)
+    assert x.item() == pytest.approx(-0.0049)
+
+
+def test_a_gradient_that_never_leads_down_leaves_a_length():
+    x = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = SelfScaled([x], logarithm=False, evaluations=1, iterations=1)
+
+    def closure():
+        x.grad = torch.ones_like(x)
+        return 1 + 5 * x.detach().abs().sum()
+
+    for _ in range(30):
+        optimizer.step(closure)
+    assert x.item() == 0 and 0 < optimizer.state[x]["length"] < 1e-9
+
+
 def test_at_the_minimum_nothing_moves_and_another_loss_is_taken_up():
     x = nn.Parameter(torch.ones(4, dtype=torch.float64))
     optimizer = SelfScaled([x])

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from sciml.contracts import UserError
+from sciml.training.least_squares import GaussNewton, LevenbergMarquardt
+from sciml.training.optimizers.self_scaled import SelfScaled
 from sciml.training.optimizers.spectral_clipping import SpectralClipping, hard, soft
 
 
@@ -94,3 +96,18 @@ def test_schedules_and_checkpoints_see_the_wrapped_optimiser():
 def test_numbers_are_checked():
     with pytest.raises(UserError, match="limit > 0"):
         SpectralClipping([nn.Parameter(torch.zeros(2))], torch.optim.Adam, limit=0.0)
+
+
+def test_what_the_wrapped_optimiser_asks_for_is_asked_for():
+    weight = [nn.Parameter(torch.zeros(2, 2))]
+    wrapped = SpectralClipping(weight, SelfScaled)
+    assert wrapped.needs_double and wrapped.single_process
+    plain = SpectralClipping(weight, torch.optim.Adam)
+    assert not plain.needs_double and not plain.single_process
+
+
+@pytest.mark.parametrize("inner", [LevenbergMarquardt, GaussNewton])
+def test_an_optimiser_of_residual_rows_is_refused(inner):
+    with pytest.raises(UserError, match=f"follows gradients, got {inner.__name__}") as refused:
+        SpectralClipping([nn.Parameter(torch.zeros(2))], inner)
+    assert "\n" not in str(refused.value)
