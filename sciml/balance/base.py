@@ -4,7 +4,7 @@ import difflib
 import math
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from sciml.contracts import UserError
 TERM = "term:"
 
 
+@final
 class NamedTensors(nn.Module):
     """Tensors keyed by term name, kept in buffers: scalars, or one vector per term.
 

@@ -15,7 +15,7 @@ layer, or patterns of parameter names.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from sciml.contracts import Step, UserError, Weights
 SMALL = 1e-12
 
 
+@final
 class PCGrad(nn.Module):
     """Each g_i loses its part along every g_j that it conflicts with; then they are added.
 
@@ -52,6 +53,7 @@ class PCGrad(nn.Module):
         return weigh(step, self.within, lambda gram: projected(gram, order))
 
 
+@final
 class MGDA(nn.Module):
     """The shortest convex combination: min |Σ w_k g_k| over w >= 0, Σ w_k = 1.
 
@@ -73,6 +75,7 @@ class MGDA(nn.Module):
         return weigh(step, self.within, shortest)
 
 
+@final
 class IMTLG(nn.Module):
     """d has the same projection, above 0, on every g_k/|g_k|; |Σ w_k| = 1, |d| <= max_k |g_k|.
 
@@ -102,6 +105,7 @@ class IMTLG(nn.Module):
         return weights / size if size > SMALL else torch.zeros_like(weights)
 
 
+@final
 class ConFIG(nn.Module):
     """d makes the same angle, below 90°, with every g_k; |d| is the sum of their projections on it.
 
@@ -127,6 +131,7 @@ class ConFIG(nn.Module):
         return weights * (projections / square) if square > SMALL else torch.zeros_like(weights)
 
 
+@final
 class AlignedMTL(nn.Module):
     """The rows are made orthogonal and equally long, then averaged: d = (1/K) Σ_k (σ U Vᵀ)_k.
 
@@ -153,6 +158,7 @@ class AlignedMTL(nn.Module):
         return weigh(step, self.within, self.rule)
 
 
+@final
 class UPGrad(nn.Module):
     """Each g_k is projected on the cone of directions that conflict with no row; their mean is d.
 
@@ -180,6 +186,7 @@ class UPGrad(nn.Module):
         return chosen.sum(0) * inverse
 
 
+@final
 class CAGrad(nn.Module):
     """The best d for the worst term near the mean g₀: max_d min_k ⟨g_k, d⟩ in |d − g₀| <= c |g₀|.
 
@@ -201,6 +208,7 @@ class CAGrad(nn.Module):
         return weigh(step, self.within, self.rule)
 
 
+@final
 class NashMTL(nn.Module):
     """The Nash bargain of the terms: G α = 1/α with G scaled to norm 1; |d| <= max_norm when found.
 

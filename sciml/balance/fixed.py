@@ -1,6 +1,7 @@
 """Weights that never change: the plain sum of the loss terms, or a sum weighted by hand."""
 
 from collections.abc import Mapping
+from typing import final
 
 from torch import nn
 
@@ -8,6 +9,7 @@ from sciml.balance.base import as_scalars, given_weights, require_terms
 from sciml.contracts import Step, Weights
 
 
+@final
 class Fixed(nn.Module):
     """L = Σ w_k L_k with constant w_k.
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import final
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ STEADY, STRONG = 0.8, 0.2
 TIE = 1e-6
 
 
+@final
 class GCond(nn.Module):
     """Gradient conductor: accumulation, arbitration, partial projection, momentum.
 

@@ -13,7 +13,7 @@ that the authors released with it, which differs in the ways that the arguments 
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, final
 
 import torch
 from torch import nn
@@ -24,6 +24,7 @@ from sciml.balance.layers import REDUCTIONS, cuts, magnitudes
 from sciml.contracts import Step, UserError, Weights
 
 
+@final
 class Annealing(nn.Module):
     """Learning-rate annealing: brings every term's gradient to the size of the residual's.
 

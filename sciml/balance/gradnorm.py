@@ -1,6 +1,7 @@
 """GradNorm: weights that bring the norms of the gradients to what the terms' progress asks for."""
 
 from collections.abc import Sequence
+from typing import final
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from sciml.balance.progress import balanced, ratio, tiny
 from sciml.contracts import Step, Weights
 
 
+@final
 class GradNorm(nn.Module):
     """Weights w_k > 0 with Σ w_k = K that descend the distance of gradient norms to their targets.
 

@@ -4,6 +4,7 @@ Write L_k(t) for term k at step t and K for the number of terms. Weights begin a
 """
 
 import random
+from typing import final
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from sciml.balance.progress import Stretches, balanced, ratio, tiny
 from sciml.contracts import Step, Weights
 
 
+@final
 class SoftAdapt(nn.Module):
     """More weight to the terms that fall slowest: w = K softmax(β s), s_k = L_k(t) − L_k(t − 1).
 
@@ -51,6 +53,7 @@ class SoftAdapt(nn.Module):
         return by_name(names, self.weights.stacked(names, torch.ones_like(losses)), step.losses)
 
 
+@final
 class DWA(nn.Module):
     """Dynamic weight averaging: w = K softmax(r/T), r_k = L_k(t − 1)/L_k(t − 2).
 
@@ -80,6 +83,7 @@ class DWA(nn.Module):
         return by_name(names, self.weights.stacked(names, torch.ones_like(losses)), step.losses)
 
 
+@final
 class ReLoBRaLo(nn.Module):
     """Relative loss balancing with random lookback.
 
@@ -121,6 +125,7 @@ class ReLoBRaLo(nn.Module):
         return by_name(names, weights, step.losses)
 
 
+@final
 class Uncertainty(nn.Module):
     """Weights e^{−s_k} with learned log-variances s_k, which descend Σ_k (e^{−s_k} L_k + s_k).
 

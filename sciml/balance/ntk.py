@@ -1,6 +1,7 @@
 """Weights from the neural tangent kernel: terms with a small kernel learn slowly, so they gain."""
 
 from collections.abc import Mapping
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from sciml.balance.base import NamedTensors, by_name, require, seed_of, vector
 from sciml.contracts import Step, Weights
 
 
+@final
 class NTK(nn.Module):
     """λ_k = Σ_j t_j / t_k with t_k = tr(J_k J_kᵀ)/n_k, the mean square of a residual's gradient.
 

@@ -1,5 +1,7 @@
 """How the terms progress: means over stretches of steps, ratios, and weights made of them."""
 
+from typing import final
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 from sciml.balance.base import NamedTensors
 
 
+@final
 class Stretches(nn.Module):
     """Means of the terms over stretches of `every` steps: the last two that are complete."""
 

@@ -1,5 +1,7 @@
 """SAM-GS: gradients of unlike size are made equal, gradients of like size follow their momentum."""
 
+from typing import final
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,7 @@ from sciml.contracts import Direction, Step
 FLOOR = 1e-8
 
 
+@final
 class SAMGS(nn.Module):
     """Similarity-aware momentum gradient surgery; only sizes count, directions do not.
 

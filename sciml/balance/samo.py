@@ -1,6 +1,7 @@
 """SAMO: sharpness-aware gradients for any other rule: each term's where that term is worst."""
 
 from collections.abc import Callable, Collection
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from sciml.balance.layers import cuts
 from sciml.contracts import Direction, Step, UserError, Weights
 
 
+@final
 class SAMO(nn.Module):
     """Hands another rule the gradients g_k(θ + ρ e_k/|e_k|), which a flat minimum leaves alone.
 
@@ -83,6 +85,7 @@ def sees_rows_alone(rule: nn.Module) -> bool:
     return not itself and getattr(rule, "needs", "rows") in ("rows", "losses")
 
 
+@final
 class WithRows:
     """Losses of a step beside other gradient rows than its own, and nothing that would pass these
     by.

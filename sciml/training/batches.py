@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, final
 
 from sciml.contracts import UserError
 
 
+@final
 class Drawn:
     """An iterable drawn anew each time; Lightning takes it for one loader, unlike a list."""
 

@@ -1,7 +1,7 @@
 """What happens between steps: saving, averaging weights, keeping the best."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import pytorch_lightning as pl
 import torch
@@ -14,6 +14,7 @@ from sciml.training.fit import Fit
 from sciml.training.validation import HELD_OUT, held_out
 
 
+@final
 class Save(pl.Callback):
     """Saves `last.ckpt` every `every` steps and at the end, `best.ckpt` at the least held-out loss.
 
@@ -74,6 +75,7 @@ class Save(pl.Callback):
         self.best, self.phase = state["best"], state.get("phase", 0)
 
 
+@final
 class Average(pl.Callback):
     """A running average of the weights, by which the run is judged.
 
@@ -104,6 +106,7 @@ class Average(pl.Callback):
             module.average.update_parameters(module.model)
 
 
+@final
 class KeepBest(pl.Callback):
     """The run is judged by the weights with the least held-out loss, the plain sum of the terms.
 

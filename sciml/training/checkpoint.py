@@ -1,7 +1,7 @@
 """Checkpoints never half-written: saved beside the target, synced, renamed; the old is kept."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import pytorch_lightning as pl
 import torch
@@ -13,6 +13,7 @@ from sciml.contracts import UserError
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 
 
+@final
 class AtomicCheckpointIO(CheckpointIO):
     """A whole file stands at `path` at every moment; `last.ckpt` stays as `previous.ckpt`."""
 

@@ -9,7 +9,7 @@ optimizer.step()                                   one optimiser step = one trai
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, final
 
 import pytorch_lightning as pl
 import torch
@@ -38,6 +38,7 @@ from sciml.training.step import Step, needs_rows_every_step
 WATCHABLE = 10**8
 
 
+@final
 class Fit(pl.LightningModule):
     """Trains a model on the terms of an objective, phase by phase; final.
 

@@ -8,7 +8,7 @@ w_k ∂L_k/∂θ.
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import pytorch_lightning as pl
@@ -23,6 +23,7 @@ from sciml.training.vectors import unflatten
 STAGES = ("start", "middle", "end")
 
 
+@final
 class GradientHistograms(pl.Callback):
     """Keeps histograms of the weighted gradient rows of the first, middle and last step.
 

@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import pytorch_lightning as pl
 from jaxtyping import Float
@@ -25,6 +25,7 @@ def cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
+@final
 class Clock:
     """CPU- and wall-seconds spent on training, carried over a resume; still until started."""
 
@@ -44,6 +45,7 @@ class Clock:
         return self.wall_before + (time.monotonic() - self._started[1] if self._started else 0)
 
 
+@final
 class History(pl.Callback):
     """Terms, weights, cosines and alignment of term gradients, metrics, rate, time, every `every`.
 

@@ -1,11 +1,13 @@
 """Exact means: sums and weights that add over batches and ranks, divided once at the end."""
 
 from collections.abc import Callable, Mapping
+from typing import final
 
 import torch
 from torch import Tensor
 
 
+@final
 class Means:
     """Running (sum, weight) by name; the mean is exact under any batch size and rank count."""
 

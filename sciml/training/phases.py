@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from torch import nn
 from sciml.contracts import Phase, UserError
 
 
+@final
 @dataclass(frozen=True)
 class Stretch:
     """A phase with its place: optimiser steps [first, end), batches counted from `first_batch`."""

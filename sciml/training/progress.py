@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Any, TextIO
+from typing import Any, TextIO, final
 
 import pytorch_lightning as pl
 
@@ -13,6 +13,7 @@ from sciml.contracts import Direction
 from sciml.training.fit import Fit
 
 
+@final
 class Progress(pl.Callback):
     """Prints step, terms, weights and the latest validation values at every validation.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import final
 
 import pytorch_lightning as pl
 import torch
@@ -24,6 +25,7 @@ from sciml.training.phases import hand_over, stretch_at
 from sciml.training.progress import Progress
 
 
+@final
 @dataclass(frozen=True)
 class Settings:
     """Where and how a run is carried out; nothing here changes what is computed.
@@ -67,6 +69,7 @@ class Settings:
             raise UserError("expected a GPU, none is visible; use trainer=cpu")
 
 
+@final
 @dataclass(frozen=True)
 class Outcome:
     """What a run leaves: the weights to be judged, what it cost, where it went on."""

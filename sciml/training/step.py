@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
@@ -22,6 +22,7 @@ def needs_rows_every_step(rule: Any) -> bool:
     return getattr(rule, "needs", "") == "rows" and getattr(rule, "every", 1) == 1 and whole
 
 
+@final
 class Step:
     """Terms, gradient rows and residual rows of one step's batches, each computed at most once.
 
@@ -297,6 +298,7 @@ class Step:
         return torch.cat([gradient.reshape(-1) for gradient in gradients])
 
 
+@final
 class Bound(nn.Module):
     """`function(model, batch)` as a module of the batch, so that parameters have names in it."""
 

@@ -1,10 +1,12 @@
 """How the damping μ of a least-squares step follows what the last steps were worth."""
 
 from dataclasses import dataclass
+from typing import final
 
 from sciml.contracts import UserError
 
 
+@final
 @dataclass(frozen=True)
 class GainRatio:
     """μ from the ratio of the decrease that came to the one that the linear model promised.
@@ -42,6 +44,7 @@ class GainRatio:
         return min(state * self.rejected, self.ceiling)
 
 
+@final
 @dataclass(frozen=True)
 class GradientPower:
     """μ = c |Jᵀr|^power, so that damping fades as the optimum nears; c adapts by what is accepted.

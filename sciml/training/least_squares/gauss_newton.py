@@ -9,7 +9,7 @@ which J hardly sees. An increment would keep those of every earlier step for goo
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from sciml.training.step import Step
 ROUNDING = 1e-10
 
 
+@final
 class GaussNewton(torch.optim.Optimizer):
     """Steps by Householder QR, which bears columns that depend on one another to rounding.
 

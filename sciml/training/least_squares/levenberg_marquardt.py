@@ -12,7 +12,7 @@ least-squares minimization" (2012), arXiv:1201.5885.
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ from sciml.training.step import Step
 from sciml.training.vectors import unflatten
 
 
+@final
 class LevenbergMarquardt(torch.optim.Optimizer):
     """Damped Gauss–Newton steps; `Fit` hands over the step and the weights of the terms.
 

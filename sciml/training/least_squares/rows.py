@@ -4,7 +4,7 @@ L = Σ_k w_k L_k = |r|²,   r = (√(w_k/n_k) r_k),   r(θ + p) ≈ r + J p
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, final
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,7 @@ class Rows(Protocol):
         ...
 
 
+@final
 class DenseRows:
     """J held term by term, unscaled: the scales go into the small results.
 
@@ -62,6 +63,7 @@ class DenseRows:
         return torch.cat([scale * j for scale, j in self.blocks])
 
 
+@final
 class MatrixFreeRows:
     """J as products through the graph of the residuals: any terms, any size.
 

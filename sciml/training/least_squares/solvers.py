@@ -5,7 +5,7 @@ factorisation at most, the acceleration nothing but a substitution.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, final
 
 import numpy as np
 import scipy.linalg
@@ -24,6 +24,7 @@ class Solver(Protocol):
     def solve(self, mu: float, v: Tensor) -> Tensor | None: ...
 
 
+@final
 class Cholesky:
     """(JᵀJ + μ I) p = Jᵀ v by Cholesky: n P² + P³/3 operations, the fastest for P < n.
 
@@ -46,6 +47,7 @@ class Cholesky:
         return torch.cholesky_solve(self.rows.adjoint(v)[:, None], self._factor[1])[:, 0]
 
 
+@final
 class Woodbury:
     """p = Jᵀ (JJᵀ + μ I)⁻¹ v, which is the same step with an n × n matrix: for n < P."""
 
@@ -68,6 +70,7 @@ class Woodbury:
         return self.rows.adjoint(dual)
 
 
+@final
 class QR:
     """J = Q R once, then R and √μ I by a second, small QR: the condition number is not squared.
 
@@ -93,6 +96,7 @@ class QR:
         return torch.from_numpy(scipy.linalg.solve_triangular(r, right)).to(self.like)
 
 
+@final
 class ConjugateGradient:
     """Conjugate gradients on (JᵀJ + μ I) p = Jᵀ v with a Nyström preconditioner.
 

@@ -13,6 +13,7 @@ by less than its rounding while its slope is still known: there the decrease is 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import final
 
 from torch import Tensor
 
@@ -24,6 +25,7 @@ MARGIN = 1e-3
 RETREAT = 0.1
 
 
+@final
 @dataclass(frozen=True)
 class Trial:
     """φ and φ' at `step`, with the gradient [P] of f there."""
