@@ -125,8 +125,8 @@ class _AdditiveSum(torch.autograd.Function):
             h, d_gamma, d_beta = ATEN.native_layer_norm_backward(
                 g, c[part], (width,), mean[part], rstd[part], gamma, beta, [True] * 3
             )
-            h = ATEN.threshold_backward(h, c[part], 0).flatten(0, 1)
-            k = ATEN.threshold_backward(h @ W_2, a[part].flatten(0, 1), 0)
+            h = _through_relu(h, c[part]).flatten(0, 1)
+            k = _through_relu(h @ W_2, a[part].flatten(0, 1))
             edge = e[part].flatten(0, 1)
             sums[0].addmm_(k.T, edge)
             sums[2].addmm_(h.T, a[part].flatten(0, 1))
@@ -142,3 +142,8 @@ class _AdditiveSum(torch.autograd.Function):
                 if residual:
                     own += g
         return to_e, to_sent, to_received, *sums, None, None, None, None
+
+
+def _through_relu(gradient: Tensor, activation: Tensor) -> Tensor:
+    """In place: zero where the activation is."""
+    return ATEN.threshold_backward.grad_input(gradient, activation, 0, grad_input=gradient)
