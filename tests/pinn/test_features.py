@@ -1,7 +1,9 @@
 """Random features: draws, jets, what trains; the search for scales and crowds; refusals."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Barrier
 
 import pytest
 import torch
@@ -272,20 +274,42 @@ def test_placing_leaves_the_model_and_its_trained_values_alone():
     assert features.weight.shape == (60, 2)
 
 
-def test_two_ranks_with_the_same_points_place_alike():
-    """The mean over ranks of equal numbers changes nothing; it is asked for."""
-    asked = []
+def on_two_ranks(run):
+    """`run(rank, average)` at the same time on two threads, with the mean over both."""
+    meeting, handed = Barrier(2, timeout=120), [None, None]
 
-    def average(tensor):
-        asked.append(tensor.numel())
-        return tensor.clone()
+    def rank(number):
+        def average(tensor):
+            handed[number] = tensor
+            meeting.wait()
+            mean = (handed[0] + handed[1]) / 2
+            meeting.wait()  # nobody hands in the next one before both have read these
+            return mean
 
-    alone = placed(system_of(poisson(), 60, 200, placement=Placement()))
-    system = system_of(poisson(), 60, 200, placement=Placement())
-    features = system.model.network
-    features.place(system.model, system.objective, first_batch(system), average)
-    assert torch.equal(features.weight, alone.weight)
-    assert asked
+        try:
+            return run(number, average)
+        except BaseException:
+            meeting.abort()
+            raise
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(rank, range(2)))
+
+
+def test_two_ranks_with_shares_of_one_batch_place_alike():
+    """Each fits and judges on its own half; all that they decide by is the mean."""
+
+    def place(rank, average):
+        system = system_of(poisson(), 60, 200, 24, placement=Placement(crowd=(1.0,)))
+        batch = next(iter(system.data.train_dataloader(0, rank, 2))).to("cpu", torch.float64)
+        assert len(batch.points["residual"]) == 100
+        features = system.model.network
+        features.place(system.model, system.objective, batch, average)
+        return features
+
+    one, other = on_two_ranks(place)
+    assert torch.equal(one.scale, other.scale) and not (one.scale == 1).all()
+    assert torch.equal(one.weight, other.weight) and torch.equal(one.bias, other.bias)
 
 
 def test_parts_of_a_split_are_disjoint():
