@@ -1,27 +1,78 @@
 """Run by `test_two_ranks.py` once per rank: trains the sine on gloo, saves what it ended with."""
 
+import itertools
 import sys
 from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from sciml.balance.conflict import PCGrad
 from sciml.balance.fixed import Fixed
 from sciml.balance.gcond import GCond
 from sciml.balance.gradients import Annealing
+from sciml.balance.gradnorm import GradNorm
 from sciml.balance.losses import ReLoBRaLo
-from sciml.contracts import Phase, UserError
+from sciml.balance.ntk import NTK
+from sciml.balance.samo import SAMO
+from sciml.contracts import Phase, System, UserError
 from sciml.training.run import Settings, train
-from tests.training.sine import sine_system
+from tests.training.sine import Abscissae, SineData, SineMetric, sine_system
 
 
-class RowsEveryStep(Fixed):
+class RowsEveryStep(nn.Module):
     """Plain sum, but by way of gradient rows written to `.grad`."""
 
     def forward(self, step):
         step.rows()
-        return super().forward(step)
+        return Fixed()(step)
+
+
+#: Cells of [0, 1], each with a value and a point of its own.
+CELLS = 32
+
+
+class Steps(nn.Module):
+    """u constant in each cell, so that the gradients at points of two cells are orthogonal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.linspace(1.0, 2.0, CELLS))
+
+    def forward(self, x):
+        return self.values[(CELLS * x[:, 0]).long().clamp(max=CELLS - 1), None]
+
+
+class OnePointACell(SineData):
+    """At random in every cell; a rank has the points of some cells."""
+
+    def train_dataloader(self, start, rank, ranks):
+        share = CELLS // ranks
+        for step in itertools.count(start):
+            generator = torch.Generator().manual_seed(step)
+            x = torch.rand(CELLS, generator=generator, dtype=torch.float64)
+            x = (torch.arange(CELLS) + x)[:, None] / CELLS
+            yield Abscissae(x[rank * share : (rank + 1) * share])
+
+
+class Sloping(nn.Module):
+    """residual = u - sin 3x, walls = x u: the traces of the tangent kernels, 1 and the mean of x²,
+    are exact under any signs, and the latter is another on every rank.
+    """
+
+    terms = ("residual", "walls")
+
+    def residuals(self, model, batch):
+        x, u = batch.x[:, 0], model(batch.x)[:, 0]
+        return {"residual": u - torch.sin(3 * x), "walls": x * u}
+
+    def forward(self, model, batch):
+        return {name: r.square().mean() for name, r in self.residuals(model, batch).items()}
+
+
+def steps_system() -> System:
+    return System(Steps(), Sloping(), OnePointACell(), SineMetric(), None, None)
 
 
 BALANCERS = {
@@ -34,7 +85,12 @@ BALANCERS = {
     "pcgrad": PCGrad,
     "gcond": GCond,
     "relobralo": lambda: ReLoBRaLo(alpha=0.9, rho=0.5),
+    "gradnorm": lambda: GradNorm(lr=0.1),
+    "samo": lambda: SAMO(PCGrad()),
+    "ntk": lambda: NTK(every=2),
 }
+#: What a rule is tried on, where that is not the sine.
+SYSTEMS = {"ntk": steps_system}
 
 
 def main(folder: Path, rank: int, ranks: int) -> None:
@@ -50,7 +106,8 @@ def main(folder: Path, rank: int, ranks: int) -> None:
         settings = Settings(
             nodes=ranks, strategy="ddp" if ranks > 1 else "auto", save_every=5, validate_every=6
         )
-        outcome = train(sine_system(), balancer, phases, settings, folder / name)
+        system = SYSTEMS.get(name, sine_system)()
+        outcome = train(system, balancer, phases, settings, folder / name)
         state = {f"model.{k}": v for k, v in outcome.model.state_dict().items()}
         state |= {f"balancer.{k}": v for k, v in balancer.state_dict().items()}
         torch.save(state, folder / f"{name}_{ranks}_{rank}.pt")
