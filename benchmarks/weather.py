@@ -134,7 +134,7 @@ def rollout(run: Path, days: int) -> dict:
 
 
 def collect(runs: Path) -> list[dict]:
-    """What every finished run has written: row, seed, CPU-seconds and its metrics."""
+    """Row, seed, CPU-seconds and metrics of finished runs, beside those recorded earlier."""
     found = []
     for path in sorted(runs.glob("*/*/seed*/metrics.json")):
         folder = path.parent
@@ -144,7 +144,14 @@ def collect(runs: Path) -> list[dict]:
         found.append(
             {"row": row, "seed": int(folder.name[4:]), "cpu_s": spent} | {"metrics": metrics}
         )
-    return found
+    new = {(one["row"], one["seed"]) for one in found}
+    earlier = [one for one in recorded().get("runs", []) if (one["row"], one["seed"]) not in new]
+    return sorted([*earlier, *found], key=lambda one: (one["row"], one["seed"]))
+
+
+def recorded() -> dict:
+    """What earlier calls have written."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
 def cpu_seconds(folder: Path) -> float:
@@ -155,8 +162,7 @@ def cpu_seconds(folder: Path) -> float:
 
 def keep(**parts) -> dict:
     """Adds to the results, whole or not at all."""
-    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    found |= parts
+    found = recorded() | parts
     atomic.write(RESULTS, json.dumps(found, indent=1) + "\n")
     return found
 
