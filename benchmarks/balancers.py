@@ -4,17 +4,14 @@
     python benchmarks/balancers.py --errors --seconds 60  three cases, three seeds, every rule
     python benchmarks/balancers.py --table                what has been measured
 
-Cost: a step of training (terms, rows, rule, Adam) of the plain 3×50 network on the Helmholtz case,
-residual and four walls as five terms of 128 points, float32. Every rule takes its turn in every
-round of one process; medians over rounds. Rules that update seldom are measured over whole periods,
-and again with an update at every step.
+Cost: see `balancer_costs.py`.
 
 Errors: gated networks and points of the source's M3 rows under Adam, each rule for as many steps
 as cost what the plain sum's steps cost in the given time, and the rate falls by the same factor
 over every run. Costs are ratios measured in turn, so that a busy machine does not favour a rule;
-what a run took on it stands beside it. Compilation is not counted: it is the same kind of work for
-all, and done once for a case, in one process. Results are written as they come, and what is there
-is not measured again.
+they come from short runs and are rough, so what every run took stands beside it. Compilation is
+not counted: it is the same kind of work for all, and done once for a case, in one process. Results
+are written as they come, and what is there is not measured again.
 """
 
 import argparse
@@ -23,7 +20,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +28,7 @@ from statistics import median
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from balancer_costs import cost
 
 from sciml import compose
 from sciml.contracts import Diverged
@@ -74,140 +71,6 @@ SEEDS = 3
 ROUNDS, SHORT = 5, 60
 #: The source's schedule: 40 times the factor 0.9.
 DECAYS = 40
-
-
-# ---- cost ---------------------------------------------------------------------------------------
-
-
-def rules() -> dict[str, tuple[Callable, int]]:
-    """Name → (constructor, steps of a period)."""
-    from sciml.balance import conflict
-    from sciml.balance.fixed import Fixed
-    from sciml.balance.gcond import GCond
-    from sciml.balance.gradients import Annealing
-    from sciml.balance.gradnorm import GradNorm
-    from sciml.balance.losses import DWA, ReLoBRaLo, SoftAdapt, Uncertainty
-    from sciml.balance.ntk import NTK
-    from sciml.balance.samgs import SAMGS
-    from sciml.balance.samo import SAMO
-
-    named = ["PCGrad", "CAGrad", "MGDA", "IMTLG", "NashMTL", "AlignedMTL", "ConFIG", "UPGrad"]
-    return {
-        "fixed": (Fixed, 1),
-        "softadapt": (SoftAdapt, 1),
-        "dwa": (DWA, 100),
-        "relobralo": (ReLoBRaLo, 1),
-        "uncertainty": (Uncertainty, 1),
-        "annealing, every 10": (Annealing, 10),
-        "annealing, every step": (partial(Annealing, every=1), 1),
-        "ntk, every 100": (NTK, 100),
-        "ntk, every step": (partial(NTK, every=1), 1),
-        "gradnorm": (GradNorm, 1),
-        "gradnorm, last layer": (partial(GradNorm, within="last"), 1),
-        **{name.lower(): (getattr(conflict, name), 1) for name in named},
-        "nashmtl, every 10": (partial(conflict.NashMTL, every=10), 10),
-        "mgda, last layer": (partial(conflict.MGDA, within="last"), 1),
-        "gcond": (GCond, 1),
-        "samgs": (SAMGS, 1),
-        "samo": (lambda: SAMO(Fixed()), 1),
-    }
-
-
-def helmholtz(engine: str) -> tuple:
-    """Objective of five terms, network and batch."""
-    import torch
-
-    from sciml.calculus.pointwise import autograd, taylor
-    from sciml.physics.helmholtz import residual, standing_wave, standing_wave_source
-    from sciml.pinn import Face, Problem, dirichlet, rectangle
-    from sciml.pinn.data import CollocationData, Sampling
-    from sciml.pinn.networks import MLP, Standardise
-    from sciml.pinn.objective import CollocationLoss, Engine
-
-    walls = {"left": ("x", -1.0), "right": ("x", 1.0), "bottom": ("y", -1.0), "top": ("y", 1.0)}
-
-    def exact(f):
-        return standing_wave(f.x, f.y, 1.0, 4.0)
-
-    problem = Problem(
-        name="Helmholtz 2D, a term for every wall",
-        domain=rectangle((-1.0, -1.0), (1.0, 1.0)),
-        unknowns=("u",),
-        equations=lambda f: {
-            "residual": residual(f.u, f.u_xx, f.u_yy, standing_wave_source(f.x, f.y, 1.0, 4.0))
-        },
-        conditions=tuple(
-            dirichlet("u", exact, on=Face(*place), name=name) for name, place in walls.items()
-        ),
-    )
-    generator = torch.Generator().manual_seed(0)
-    model = Standardise(MLP(2, 1, 50, 3, generator), [0.0, 0.0], [0.577, 0.577]).float()
-    data = CollocationData(problem, Sampling(points=dict.fromkeys(("residual", *walls), 128)), 0)
-    batch = next(iter(data.train_dataloader(0, 0, 1))).to(torch.device("cpu"), torch.float32)
-    engines = {
-        "autograd": Engine(autograd.derivatives),
-        "compiled": Engine(taylor.derivatives, compiled=True),
-    }
-    return CollocationLoss(problem, engines[engine]).float().train(), model, batch
-
-
-def period(make: Callable, steps: int, objective, model, batch) -> Callable[[], None]:
-    """Training for one period of a rule, as `Fit` does it, on a copy of the network's values."""
-    import torch
-
-    from sciml.contracts import Direction
-    from sciml.training import descent
-    from sciml.training.refusals import refuse_nonfinite
-    from sciml.training.step import Step, needs_rows_every_step
-
-    balancer, parameters = make(), dict(model.named_parameters())
-    optimizer = torch.optim.Adam(parameters.values(), lr=1e-6)  # stays near the same point
-    together = needs_rows_every_step(balancer)
-    taken = 0
-
-    def run() -> None:
-        nonlocal taken
-        for _ in range(steps):
-            step = Step(objective, model, [batch], taken, parameters, together=together)
-            answer = balancer(step)
-            given = isinstance(answer, Direction)
-            gradient = answer.gradient if given else step.gradient(answer, last=True)
-            refuse_nonfinite(step, gradient)
-            descent.write(gradient, parameters, None)
-            optimizer.step()
-            taken += 1
-
-    return run
-
-
-def cost(rounds: int, only: str) -> list[dict]:
-    """CPU-milliseconds per step of every rule and engine, and the ratio to a plain step."""
-    import torch
-
-    torch.set_num_threads(1)
-    found = []
-    for engine in ("autograd", "compiled"):
-        parts = helmholtz(engine)
-        chosen = {k: v for k, v in rules().items() if only in k or k == "fixed"}
-        runs = {name: (period(make, n, *parts), n) for name, (make, n) in chosen.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in runs}
-        for run, _ in runs.values():
-            run()
-        for _ in range(rounds):
-            for name, (run, steps) in runs.items():
-                repeats = max(1, 10 // steps)
-                start = time.process_time()
-                for _ in range(repeats):
-                    run()
-                seconds[name].append((time.process_time() - start) / (repeats * steps))
-        plain = median(seconds["fixed"])
-        for name, values in seconds.items():
-            ratio = median(a / b for a, b in zip(values, seconds["fixed"], strict=True))
-            row = {"engine": engine, "balancer": name, "cpu_ms": 1e3 * median(values)}
-            found.append(row | {"ratio": ratio})
-            print(f"{engine:9s} {name:24s} {1e3 * median(values):7.2f} ms {ratio:6.2f}", flush=True)
-        print(f"{engine}: a plain step takes {1e3 * plain:.2f} CPU-ms", flush=True)
-    return found
 
 
 # ---- errors -------------------------------------------------------------------------------------
