@@ -141,7 +141,7 @@ def require(
         raise UserError(f"balancer: expected {low}{name}{high}, got {value}")
 
 
-def given_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
+def given_weights(weights: Mapping[str, float | int] | None) -> dict[str, float | int]:
     """Constant weights by term name, as a rule was told them.
 
     Raises:

@@ -32,7 +32,7 @@ class Fixed(nn.Module):
         self.weights = given_weights(weights)
 
     @property
-    def minimised(self) -> Mapping[str, float]:
+    def minimised(self) -> Mapping[str, float | int]:
         return self.weights
 
     def forward(self, step: Step) -> Weights:

@@ -171,7 +171,7 @@ class Laplace:
         return Posterior(objective.stated, model, varying, sigma * root, sigma, effective)
 
 
-def minimised(balancer: object) -> Mapping[str, float] | None:
+def minimised(balancer: object) -> Mapping[str, float | int] | None:
     """The constant weights of the sum that a rule minimises (`balance.fixed.Fixed`); else None.
 
     A rule may be told weights and still end elsewhere than in the minimum of that sum.

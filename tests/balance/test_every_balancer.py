@@ -15,6 +15,7 @@ import torch
 
 from sciml.balance import conflict
 from sciml.balance.fixed import Fixed
+from sciml.balance.gcond import GCond
 from sciml.balance.gradients import Annealing
 from sciml.contracts import Direction, Phase, UserError
 from sciml.training.run import Settings, train
@@ -380,6 +381,13 @@ def test_a_missing_extra_is_one_line(rule, monkeypatch):
     with pytest.raises(UserError, match=r"pip install 'sciml-suite\[balance\]'") as refused:
         getattr(conflict, rule)()
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("rule", [Fixed, GCond])
+def test_given_weights_may_be_whole_numbers(rule):
+    given = torch.stack(list(Fixed({"walls": 3})(step_of(network(), Three())).values()))
+    assert given.tolist() == [1, 3, 1]
+    assert rule({"walls": 3}) is not None
 
 
 def test_fixed_weights_of_unknown_terms_are_refused():

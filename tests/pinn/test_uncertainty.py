@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from sciml import compose
+from sciml.balance.fixed import Fixed
 from sciml.contracts import UserError
 from sciml.pinn import Coefficient, Problem, Sampling, interval, point_data
 from sciml.pinn.coefficients import Coefficients
@@ -17,7 +18,7 @@ from sciml.pinn.data import CollocationData
 from sciml.pinn.evaluate import GridPredictor
 from sciml.pinn.networks import MLP
 from sciml.pinn.objective import CollocationLoss
-from sciml.pinn.uncertainty import Laplace
+from sciml.pinn.uncertainty import Laplace, minimised
 
 SIGMA, POINTS = 0.05, np.linspace(0.01, 0.99, 30)[:, None]
 TRUE = {"line": (0.5, -1.0), "c": 3.0}
@@ -179,6 +180,7 @@ def constants(balancer: str) -> object:
 def test_only_the_weights_of_a_sum_that_is_minimised_make_error_bars():
     """`gcond` is told weights as well, but ends elsewhere; `nashmtl` holds those it has found."""
     assert constants("fixed") == {"observed": 10.0, "edge": 10.0}
+    assert minimised(Fixed({"observed": 10})) == {"observed": 10}
     assert constants("gcond") is None
     assert constants("nashmtl") is None
 
