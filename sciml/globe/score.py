@@ -55,6 +55,8 @@ def write(forecast: str | Path, truth: str | Path, folder: Path) -> str:
 def channels_of(data: xarray.Dataset) -> Channels:
     """The channels of a forecast store, level by level.
 
+    Variables share an axis of levels; one that a variable has no channel for is all NaN there.
+
     Raises:
         UserError: a variable that is not known by its name.
     """
@@ -67,7 +69,7 @@ def channels_of(data: xarray.Dataset) -> Channels:
             raise UserError(f"score: expected known quantities in the forecast, got {name!r}")
         plain = (TIME, NUMBER, LEAD, LON, LAT, CELL)
         axes = [str(d) for d in data[name].dims if d not in plain]
-        levels = [number(float(v)) for v in data[axes[0]].values] if axes else [None]
+        levels = _levels(data[name], axes[0]) if axes else [None]
         for level in levels:
             short = known.short if level is None else f"{known.short}{level:g}"
             found.append(
@@ -77,6 +79,14 @@ def channels_of(data: xarray.Dataset) -> Channels:
                 )
             )  # fmt: skip
     return Channels(tuple(found))
+
+
+def _levels(variable: xarray.DataArray, axis: str) -> list[float | int]:
+    """Those with a value in the first field that was forecast."""
+    plain = {name: 0 for name in (TIME, NUMBER, LEAD) if name in variable.dims}
+    first = variable.isel(plain)
+    held = first.notnull().any([dim for dim in first.dims if dim != axis])
+    return [number(float(level)) for level in first[axis].values[held.values]]
 
 
 def scores(

@@ -10,8 +10,10 @@ import xarray
 from sciml import cli
 from sciml.calculus.sphere import gauss
 from sciml.calculus.sphere.reduced import ReducedGaussian
+from sciml.globe.archive import open_forecast
 from sciml.globe.channels import Channels
 from sciml.globe.metrics.definitions import cell_areas
+from sciml.globe.score import channels_of, write
 from sciml.globe.writer import ArchiveWriter, ForecastWriter
 
 GRID, STEP = gauss(12), 21600
@@ -102,3 +104,18 @@ def test_a_truth_on_another_grid_is_refused(stores, tmp_path, capsys):
         out.append(STEP * np.arange(4), fields)
     assert cli.main(["score", str(forecast), str(tmp_path / "coarse.zarr")]) == 2
     assert "12 × 24, got 8 × 16" in capsys.readouterr().err
+
+
+def test_variables_may_have_levels_of_their_own(tmp_path):
+    """z at 500 hPa and t at 850 share one axis in the store; z850 and t500 are no channels."""
+    channels, times = Channels.named(["z500", "t850"]), STEP * np.arange(3)
+    fields = np.random.default_rng(2).normal(size=(3, 2, *GRID.shape)).astype(np.float32)
+    fields += np.array([54e3, 280.0], np.float32)[:, None, None]
+    with ArchiveWriter(tmp_path / "truth.zarr", channels, GRID) as out:
+        out.append(times, fields)
+    with ForecastWriter(tmp_path / "f.zarr", channels, GRID, [0], STEP * np.arange(1, 3)) as out:
+        out.put(0, iter(fields[1:] + 1))
+    assert channels_of(open_forecast(tmp_path / "f.zarr")).names == ("z500", "t850")
+    write(tmp_path / "f.zarr", tmp_path / "truth.zarr", tmp_path / "s")
+    found = json.loads((tmp_path / "s/scores.json").read_text())
+    assert found["rmse/t850/12h"] == pytest.approx(1, rel=1e-4) and "rmse/t500/12h" not in found
