@@ -42,7 +42,7 @@ types: $(VENV)/.stamp
 	$(BIN)/mypy
 
 bench: $(VENV)/.stamp
-	@for script in $(filter-out benchmarks/graphcast_peer.py,$(sort $(wildcard benchmarks/*.py))); do \
+	@for script in $(filter-out benchmarks/graphcast_peer.py benchmarks/balancer_costs.py,$(sort $(wildcard benchmarks/*.py))); do \
 	  echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 constraints:
