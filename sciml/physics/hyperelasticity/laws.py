@@ -1,4 +1,4 @@
-"""Strain-energy functions W(I1, I2, J) of isotropic solids, with Ī1 = J^(-2/3) I1, Ī2 = J^(-4/3) I2.
+"""Strain-energy functions W(I1, I2, J) of isotropic solids; Ī1 = J^(-2/3) I1, Ī2 = J^(-4/3) I2.
 
     St. Venant-Kirchhoff   λ/8 (I1 - 3)² + μ/4 (I1² - 2 I2 - 2 I1 + 3)
     neo-Hookean            μ/2 (I1 - 3) - μ ln J + λ/2 (ln J)²

@@ -1,0 +1,1 @@
+"""Tactile simulation: a soft, differentiable finite-element body against what it touches."""
