@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import final
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
 from sciml.tactile.elements import Elements
@@ -16,23 +16,26 @@ from sciml.tactile.elements import Elements
 
 @final
 class Pattern:
-    """The sparse matrices of one body with some nodes held.
+    """The sparse matrices of one body with some components of displacements held.
 
     Args:
         elements: whose cells couple their nodes.
-        held: `[h]` nodes whose motion is given.
-        order: `[f]` the other nodes, in the order of the unknowns.
+        held: `[n, 3]`, true where the motion is given.
+        order: `[n]` all nodes, in the order of the unknowns.
         extra: `[k, 2]` further coupled pairs a ≤ b (contacts), whose blocks follow the cells'.
     """
 
     def __init__(
         self,
         elements: Elements,
-        held: Int[np.ndarray, " h"],
-        order: Int[np.ndarray, " f"],
+        held: Bool[np.ndarray, "n 3"],
+        order: Int[np.ndarray, " n"],
         extra: Int[np.ndarray, "k 2"] | None = None,
     ) -> None:
-        self.n, self.held, self.free = elements.n, held, order
+        self.n = elements.n
+        numbers = np.arange(3 * self.n).reshape(-1, 3)
+        #: Unknowns 3 node + component: the held ones rising, the free ones in their order.
+        self.held, self.free = numbers[held], numbers[order][~held[order]]
         a, b = elements.pairs.T
         rows, columns = elements.cells[:, a].T.ravel(), elements.cells[:, b].T.ravel()
         if extra is not None:
@@ -52,15 +55,15 @@ class Pattern:
         return np.stack([self.sum @ row for row in flat])
 
     def among_free(self, blocks: Float[np.ndarray, "9 b"]) -> csr_matrix:
-        """K of the free unknowns (node, component), both triangles."""
+        """K of the free unknowns, both triangles."""
         gather, columns, starts = self._free
         data = blocks.ravel()[gather]
         return csr_matrix((data, columns, starts), shape=(len(starts) - 1,) * 2)
 
     def of_held(self, blocks: Float[np.ndarray, "9 b"]) -> csr_matrix:
-        """K of the held unknowns (rows) against the free ones (columns)."""
+        """K of the held unknowns (rows) against all (columns, in the order of the nodes)."""
         gather, columns, starts = self._held
-        shape = (len(starts) - 1, 3 * len(self.free))
+        shape = (len(starts) - 1, 3 * self.n)
         return csr_matrix((blocks.ravel()[gather], columns, starts), shape=shape)
 
     @cached_property
@@ -69,31 +72,24 @@ class Pattern:
 
     @cached_property
     def _held(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self._gather(self.held, self.free)
+        return self._gather(self.held, np.arange(3 * self.n))
 
     def _gather(
-        self, row_nodes: np.ndarray, column_nodes: np.ndarray
+        self, row_unknowns: np.ndarray, column_unknowns: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Entries in flattened blocks, columns and row starts of a matrix between two node sets."""
-        to_row, to_column = (np.full(self.n, -1) for _ in range(2))
-        to_row[row_nodes] = np.arange(len(row_nodes))
-        to_column[column_nodes] = np.arange(len(column_nodes))
+        """Entries in flattened blocks, columns and row starts of a matrix of two sets."""
+        to_row, to_column = (np.full(3 * self.n, -1) for _ in range(2))
+        to_row[row_unknowns] = np.arange(len(row_unknowns))
+        to_column[column_unknowns] = np.arange(len(column_unknowns))
+        count, (i, k) = len(self.rows), np.divmod(np.arange(9), 3)
+        block = np.arange(count)[:, None]
         off = self.rows != self.columns
-        block = np.arange(len(self.rows))
-        a = np.concatenate([self.rows, self.columns[off]])
-        b = np.concatenate([self.columns, self.rows[off]])
-        source = np.concatenate([block, block[off]])
-        mirrored = np.arange(len(a)) >= len(block)
-        kept = (to_row[a] >= 0) & (to_column[b] >= 0)
-        a, b, source, mirrored = to_row[a[kept]], to_column[b[kept]], source[kept], mirrored[kept]
-        i, k = np.divmod(np.arange(9), 3)
-        entry = np.where(mirrored[:, None], 3 * k + i, 3 * i + k)
-        gather = entry * len(block) + source[:, None]
-        row, column = 3 * a[:, None] + i, 3 * b[:, None] + k
-        order = np.lexsort((column.ravel(), row.ravel()))
-        starts = np.searchsorted(row.ravel()[order], np.arange(3 * len(row_nodes) + 1))
-        return (
-            gather.ravel()[order],
-            column.ravel()[order].astype(np.int32),
-            starts.astype(np.int32),
-        )
+        mirrored = ((3 * k + i) * count + block)[off]
+        source = np.concatenate([(3 * i + k) * count + block, mirrored]).ravel()
+        a = np.concatenate([self.rows, self.columns[off]])[:, None]
+        b = np.concatenate([self.columns, self.rows[off]])[:, None]
+        row, column = to_row[(3 * a + i).ravel()], to_column[(3 * b + k).ravel()]
+        kept = np.flatnonzero((row >= 0) & (column >= 0))
+        order = kept[np.lexsort((column[kept], row[kept]))]
+        starts = np.searchsorted(row[order], np.arange(len(row_unknowns) + 1))
+        return source[order], column[order].astype(np.int32), starts.astype(np.int32)

@@ -1,0 +1,23 @@
+"""The simulator: quasi-static increments or time steps, differentiable by one solve a step."""
+
+from sciml.tactile.simulator.external import DeadLoad, External
+from sciml.tactile.simulator.march import Simulator, StepRefused, Trajectory
+from sciml.tactile.simulator.newton import Newton
+from sciml.tactile.simulator.schemes import BDF2, BackwardEuler, QuasiStatic, State, at_rest
+from sciml.tactile.simulator.solver import pardiso, superlu
+
+__all__ = [
+    "BDF2",
+    "BackwardEuler",
+    "DeadLoad",
+    "External",
+    "Newton",
+    "QuasiStatic",
+    "Simulator",
+    "State",
+    "StepRefused",
+    "Trajectory",
+    "at_rest",
+    "pardiso",
+    "superlu",
+]

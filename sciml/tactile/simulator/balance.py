@@ -1,0 +1,158 @@
+"""The balance of forces at the end of one step, as the minimum of an energy over the free nodes.
+
+r(u) = Gᵀ w P(F(u)) + c M (u - û) + Σ ∂Π/∂u          r = 0 at free nodes, u given at held ones
+Φ(u) = Σ w ψ(F) + ½ c (u - û)·M (u - û) + Σ Π         r = ∂Φ/∂u,  K = ∂r/∂u = Kᵀ
+
+symbol   meaning                                                      unit
+M        mass matrix                                                  kg
+c        (α/Δt)² of the time scheme, 0 in statics                     s⁻²
+û        what the scheme extrapolates without forces (`schemes`)      m
+Π        energies of external terms (`external`)                      J
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.sparse import csr_matrix
+from torch import Tensor
+
+from sciml.tactile.elements import Elements
+from sciml.tactile.materials import Solid
+from sciml.tactile.pattern import Pattern
+from sciml.tactile.simulator.external import External, pairs
+from sciml.tactile.simulator.ordering import nested_dissection
+from sciml.tactile.stiffness import Stiffness
+
+
+@final
+class Body:
+    """Elements, held unknowns and external terms, with all that depends on nothing else.
+
+    Args:
+        elements: the mesh.
+        held: `[n, 3]`, true for the components of displacement whose motion is given.
+        terms: what acts from outside.
+
+    Attributes:
+        nodes: `[h]`, rising, of which one component or more is held.
+    """
+
+    def __init__(
+        self, elements: Elements, held: Bool[np.ndarray, "n 3"], terms: Sequence[External]
+    ) -> None:
+        self.elements, self.terms = elements, tuple(terms)
+        self.nodes = np.flatnonzero(held.any(1))
+        self.components = np.flatnonzero(held[self.nodes])
+        inner = np.flatnonzero(~held.all(1))
+        inner = nested_dissection(elements.nodes, elements.cells, inner)
+        order = np.concatenate([inner, np.flatnonzero(held.all(1))])
+        self.pattern = Pattern(elements, held, order, pairs(self.terms))
+        self.stiffness = Stiffness(elements)
+
+    def with_motion(
+        self, u: Float[np.ndarray, "n 3"], motion: Float[np.ndarray, "h 3"]
+    ) -> Float[np.ndarray, "n 3"]:
+        """A copy of u with the held components set."""
+        found = u.copy()
+        found.reshape(-1)[self.pattern.held] = motion.reshape(-1)[self.components]
+        return found
+
+    def at_nodes(self, values: Float[np.ndarray, " held"]) -> Float[np.ndarray, "h 3"]:
+        """Values of the held components, zero for the other components of their nodes."""
+        found = np.zeros((len(self.nodes), 3))
+        found.reshape(-1)[self.components] = values
+        return found
+
+    @cached_property
+    def mass_blocks(self) -> Float[np.ndarray, "9 b"]:
+        """∫ N_a N_b dV times the identity of three components, m³."""
+        zeros = np.zeros((3, 3, self._term_pairs))
+        cells = self.elements.mass[None, None] * np.eye(3)[:, :, None, None]
+        return self.pattern.blocks(np.concatenate([cells.reshape(3, 3, -1), zeros], -1))
+
+    @cached_property
+    def mass(self) -> csr_matrix:
+        """∫ N_a N_b dV `[n, n]`, m³."""
+        n, rows, columns = self.elements.n, self.pattern.rows, self.pattern.columns
+        upper = csr_matrix((self.mass_blocks[0], (rows, columns)), shape=(n, n))
+        diagonal = csr_matrix((upper.diagonal(), (np.arange(n),) * 2), shape=(n, n))
+        return (upper + upper.T - diagonal).tocsr()
+
+    @property
+    def _term_pairs(self) -> int:
+        return sum(len(term.pairs) for term in self.terms)
+
+
+@final
+@dataclass(frozen=True)
+class Evaluation:
+    """Φ, r `[n, 3]` and the size of the forces that r balances, at one u."""
+
+    u: np.ndarray
+    energy: float
+    energy_scale: float
+    residual: np.ndarray
+    force_scale: float
+    deformation: Tensor
+
+
+@final
+@dataclass(frozen=True)
+class Balance:
+    """The balance of one step.
+
+    Args:
+        body: what is in balance.
+        solid: its energy density.
+        inertia: c times the density, kg m⁻³ s⁻².
+        drift: û `[n, 3]`, unused in statics.
+        before: u at the start of the step, `[n, 3]`.
+        parameters: of each external term at the end of the step.
+    """
+
+    body: Body
+    solid: Solid
+    inertia: float
+    drift: np.ndarray
+    before: Tensor
+    parameters: tuple[tuple[Tensor, ...], ...]
+
+    def at(self, u: Float[np.ndarray, "n 3"]) -> Evaluation:
+        """Energy and residual."""
+        elements = self.body.elements
+        F = elements.deformation(u)
+        psi, P = self.solid.energy_and_stress(F)
+        stored = (psi * elements.weights_tensor).sum().item()
+        residual = elements.force(P)
+        energies, scale = (
+            [stored],
+            float(np.linalg.norm(residual.reshape(-1)[self.body.pattern.held])),
+        )
+        if self.inertia:
+            moved = u - self.drift
+            push = self.inertia * (self.body.mass @ moved)
+            energies.append(float((push * moved).sum()) / 2)
+            scale = max(scale, float(np.linalg.norm(push)))
+            residual = residual + push
+        for term, parameters in zip(self.body.terms, self.parameters, strict=True):
+            energies.append(term.energy(torch.from_numpy(u), self.before, *parameters).item())
+            force = term.force(torch.from_numpy(u), self.before, *parameters).numpy()
+            scale = max(scale, float(np.linalg.norm(force)))
+            residual = residual + force
+        return Evaluation(u, sum(energies), sum(map(abs, energies)), residual, scale, F)
+
+    def tangent(self, u: Float[np.ndarray, "n 3"], F: Tensor) -> Float[np.ndarray, "9 b"]:
+        """K at u in blocks of node pairs (see `Pattern`); `F` is that of u."""
+        body = self.body
+        tangent = self.solid.tangent(F, body.elements.weights_tensor)
+        parts = [body.stiffness(tangent).reshape(3, 3, -1)]
+        for term, parameters in zip(body.terms, self.parameters, strict=True):
+            blocks = term.blocks(torch.from_numpy(u), self.before, *parameters)
+            parts.append(blocks.permute(1, 2, 0).numpy())
+        found = body.pattern.blocks(np.concatenate(parts, -1) if len(parts) > 1 else parts[0])
+        return found + self.inertia * body.mass_blocks if self.inertia else found

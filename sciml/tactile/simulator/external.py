@@ -1,0 +1,71 @@
+"""What acts on the body from outside: the seam where contact, loads and objects plug in.
+
+An external term has an energy Π(u; u_before, θ) whose slope joins the body's forces. u_before is
+the displacement at the start of the step, for what has memory (friction that slips from there);
+θ are tensors of the term's own (position of an indenter, coefficient of friction), of which the
+simulator is handed one value per time and through which gradients flow. Whatever is held fixed
+within a step and depends on u_before or θ must be computed from them inside `force`, so that the
+adjoint sees it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, final, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@runtime_checkable
+class External(Protocol):
+    """Energy, slope and curvature of one term; `pairs` [k, 2] are the node pairs a ≤ b of `blocks`.
+
+    `force` is differentiable by torch with respect to `before` and the parameters; there is no
+    need for it to be so with respect to `u`.
+    """
+
+    @property
+    def pairs(self) -> np.ndarray: ...
+
+    def energy(self, u: Tensor, before: Tensor, *parameters: Tensor) -> Tensor:
+        """Π, J."""
+
+    def force(self, u: Tensor, before: Tensor, *parameters: Tensor) -> Tensor:
+        """∂Π/∂u `[n, 3]`, N."""
+
+    def blocks(self, u: Tensor, before: Tensor, *parameters: Tensor) -> Tensor:
+        """∂²Π/∂u_a∂u_b `[k, 3, 3]` of the pairs, N/m."""
+
+
+@final
+@dataclass(frozen=True)
+class DeadLoad:
+    """Forces that follow their nodes without turning: Π = -f·u; parameter f `[n, 3]`, N.
+
+    Of a traction t, Pa, on a surface: f = `elements.surface_weights(name)[:, None] * t`.
+    """
+
+    @property
+    def pairs(self) -> Int[np.ndarray, "0 2"]:
+        return np.empty((0, 2), dtype=np.int64)
+
+    def energy(
+        self, u: Float[Tensor, "n 3"], before: Float[Tensor, "n 3"], f: Float[Tensor, "n 3"]
+    ) -> Float[Tensor, ""]:
+        return -(f * u).sum()
+
+    def force(
+        self, u: Float[Tensor, "n 3"], before: Float[Tensor, "n 3"], f: Float[Tensor, "n 3"]
+    ) -> Float[Tensor, "n 3"]:
+        return -f
+
+    def blocks(
+        self, u: Float[Tensor, "n 3"], before: Float[Tensor, "n 3"], f: Float[Tensor, "n 3"]
+    ) -> Float[Tensor, "0 3 3"]:
+        return f.new_zeros((0, 3, 3))
+
+
+def pairs(terms: Sequence[External]) -> Int[np.ndarray, "k 2"]:
+    """The pairs of all terms, one after the other."""
+    return np.concatenate([np.empty((0, 2), dtype=np.int64), *(term.pairs for term in terms)])

@@ -1,0 +1,125 @@
+"""Newton's method for the balance of one step, with a line search that round-off cannot stall.
+
+A step d is taken whole if the energy falls enough (Armijo), or the residual halves, or the promised
+fall of the energy is below its round-off and the residual falls at all. Else d is halved. Where the
+tangent leads uphill (an unstable state), its diagonal is raised until it does not.
+
+Source: J. Nocedal, S. J. Wright, Numerical Optimization, 2nd ed. (2006), §§ 3.1, 3.4 and 7.1
+(shortened systems: Eisenstat and Walker's rule for the tolerance of the linear solver).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from scipy.sparse import csr_matrix, diags
+
+from sciml.tactile.simulator.balance import Balance, Evaluation
+from sciml.tactile.simulator.solver import Solver
+
+#: Share of the energy's scale below which a change of energy is round-off.
+ROUND_OFF = 1e-11
+#: Raises of the diagonal, as shares of it, tried in turn.
+RAISES = (0.0, 1e-2, 1e-1, 1.0, 10.0)
+
+
+class Unconverged(Exception):
+    """No balance was found; the text says why."""
+
+
+@final
+@dataclass(frozen=True)
+class Newton:
+    """Settings of the iteration.
+
+    Args:
+        tolerance: of ‖r‖, as a share of the largest external, inertial or holding force.
+        iterations: at most.
+        halvings: of one step, at most.
+    """
+
+    tolerance: float = 1e-10
+    iterations: int = 25
+    halvings: int = 8
+
+    def __call__(
+        self, balance: Balance, starts: Iterable[np.ndarray], solver: Solver, floor: float
+    ) -> tuple[Evaluation, int]:
+        """The balanced state and the number of iterations.
+
+        Args:
+            balance: what to solve.
+            starts: displacements `[n, 3]` with the held nodes in place; the first that can be
+                evaluated is used.
+            solver: of the linear systems.
+            floor: N, a size of forces below which the tolerance does not go further down.
+
+        Raises:
+            Unconverged: and why.
+        """
+        at = self._first(balance, starts)
+        free, last = balance.body.pattern.free, np.inf
+        for iteration in range(self.iterations + 1):
+            size = float(np.linalg.norm(at.residual.reshape(-1)[free]))
+            goal = self.tolerance * max(at.force_scale, floor)
+            if size <= goal:
+                return at, iteration
+            if iteration == self.iterations:
+                break
+            accuracy = min(1e-2, max(0.1 * goal / size, (size / last) ** 2 * 0.1, 1e-8))
+            direction, slope = self._direction(balance, at, solver, accuracy)
+            at, last = self._searched(balance, at, direction, slope), size
+        raise Unconverged(
+            f"after {iteration} Newton iterations the forces are out of balance by {size:.3g} N "
+            f"of {at.force_scale:.3g} N"
+        )
+
+    def _first(self, balance: Balance, starts: Iterable[np.ndarray]) -> Evaluation:
+        for start in starts:
+            at = balance.at(start)
+            if np.isfinite(at.energy) and np.isfinite(at.residual).all():
+                return at
+        raise Unconverged("the step turns elements inside out")
+
+    def _direction(
+        self, balance: Balance, at: Evaluation, solver: Solver, accuracy: float
+    ) -> tuple[np.ndarray, float]:
+        """A direction `[n, 3]` that leads downhill, and the energy's slope along it."""
+        pattern = balance.body.pattern
+        K = pattern.among_free(balance.tangent(at.u, at.deformation))
+        r = at.residual.reshape(-1)[pattern.free]
+        for share in RAISES:
+            try:
+                d = solver(_raised(K, share), -r, accuracy)
+            except RuntimeError:  # not positive definite
+                continue
+            slope = float(r @ d)
+            if slope < 0:
+                found = np.zeros_like(at.u)
+                found.reshape(-1)[pattern.free] = d
+                return found, slope
+            solver.factor = None
+        raise Unconverged("the tangent has no direction in which the energy falls")
+
+    def _searched(
+        self, balance: Balance, at: Evaluation, direction: np.ndarray, slope: float
+    ) -> Evaluation:
+        free = balance.body.pattern.free
+        size, share = np.linalg.norm(at.residual.reshape(-1)[free]), 1.0
+        for _ in range(self.halvings + 1):
+            new = balance.at(at.u + share * direction)
+            if np.isfinite(new.energy):
+                left = np.linalg.norm(new.residual.reshape(-1)[free])
+                fallen = new.energy <= at.energy + 1e-4 * share * slope
+                lost = -share * slope < ROUND_OFF * at.energy_scale
+                if fallen or left <= size / 2 or (lost and left < size):
+                    return new
+            share /= 2
+        raise Unconverged(
+            f"no part of the Newton step lowers the energy, {size:.3g} N out of balance"
+        )
+
+
+def _raised(K: csr_matrix, share: float) -> csr_matrix:
+    return K + diags(share * np.abs(K.diagonal()), format="csr") if share else K

@@ -1,0 +1,132 @@
+"""Time schemes: quasi-static increments, backward Euler, and BDF2 with steps of any length.
+
+    v_new = (α u_new - b_u)/Δt,    a_new = (α v_new - b_v)/Δt = (α/Δt)² (u_new - û)
+
+    û = b_u/α + Δt b_v/α²
+
+    scheme           α                   b_x, of x = u or v
+    backward Euler   1                   x_n
+    BDF2             (1 + 2ω)/(1 + ω)    (1 + ω) x_n - ω²/(1 + ω) x_{n-1}       ω = Δt/Δt_last
+
+BDF2 begins with one step of backward Euler, which leaves it second order. Both damp vibrations
+that the steps do not resolve, backward Euler strongly.
+
+Source: E. Hairer, S. P. Nørsett, G. Wanner, Solving Ordinary Differential Equations I, 2nd ed.
+(1993), § III.5.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, final, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from sciml.contracts import UserError
+
+
+@final
+@dataclass(frozen=True)
+class State:
+    """Displacement and velocity `[n, 3]`, m and m/s, now and one step ago (None at the start)."""
+
+    u: Tensor
+    v: Tensor
+    last: "tuple[Tensor, Tensor, float] | None" = None
+
+
+@final
+@dataclass(frozen=True)
+class Rates:
+    """α, b_u, b_v and Δt of one step."""
+
+    alpha: float
+    b_u: Tensor
+    b_v: Tensor
+    dt: float
+
+    @property
+    def stiffness(self) -> float:
+        """(α/Δt)², s⁻²."""
+        return (self.alpha / self.dt) ** 2
+
+    def drift(self) -> Tensor:
+        """û."""
+        return self.b_u / self.alpha + (self.dt / self.alpha**2) * self.b_v
+
+    def velocity(self, u: Tensor) -> Tensor:
+        """v_new."""
+        return (self.alpha * u - self.b_u) / self.dt
+
+
+@runtime_checkable
+class Scheme(Protocol):
+    """How the state enters the next step of length `share` of a whole one."""
+
+    def rates(self, state: State, share: float) -> Rates | None:
+        """None without inertia."""
+
+    def duration(self, share: float) -> float:
+        """Of a part of a step, s, or in steps without inertia."""
+
+
+@final
+@dataclass(frozen=True)
+class QuasiStatic:
+    """No inertia: every step ends in balance. Right where loads change slowly against waves."""
+
+    def rates(self, state: State, share: float) -> None:
+        return None
+
+    def duration(self, share: float) -> float:
+        return share
+
+
+@final
+@dataclass(frozen=True)
+class BackwardEuler:
+    """First order, strongly damped; steps of `dt` seconds, > 0."""
+
+    dt: float
+
+    def __post_init__(self) -> None:
+        _refuse(self.dt)
+
+    def rates(self, state: State, share: float) -> Rates:
+        return Rates(1.0, state.u, state.v, self.duration(share))
+
+    def duration(self, share: float) -> float:
+        return share * self.dt
+
+
+@final
+@dataclass(frozen=True)
+class BDF2:
+    """Second order, weakly damped; steps of `dt` seconds, > 0."""
+
+    dt: float
+
+    def __post_init__(self) -> None:
+        _refuse(self.dt)
+
+    def rates(self, state: State, share: float) -> Rates:
+        dt = self.duration(share)
+        if state.last is None:
+            return Rates(1.0, state.u, state.v, dt)
+        u, v, dt_last = state.last
+        omega = dt / dt_last
+        now, then = 1 + omega, omega**2 / (1 + omega)
+        alpha = (1 + 2 * omega) / (1 + omega)
+        return Rates(alpha, now * state.u - then * u, now * state.v - then * v, dt)
+
+    def duration(self, share: float) -> float:
+        return share * self.dt
+
+
+def _refuse(dt: float) -> None:
+    if not dt > 0:
+        raise UserError(f"time step: expected dt > 0 in seconds, got {dt!r}")
+
+
+def at_rest(n: int) -> State:
+    """The state without displacement and velocity of n nodes."""
+    return State(torch.zeros(n, 3, dtype=torch.float64), torch.zeros(n, 3, dtype=torch.float64))
