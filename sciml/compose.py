@@ -240,10 +240,14 @@ def build(config: DictConfig) -> Parts:
     """Instantiates system, balancer, phases and trainer settings."""
     import torch
 
+    from sciml.training.refusals import require_matches
+
     settings = _instantiate(config, "trainer")
     torch.set_num_threads(settings.threads)
     torch.manual_seed(config.seed)
     phases = _instantiate(config, "phases")
+    processes = settings.devices * settings.nodes
+    require_matches(phases, getattr(_target(config.system), "objectives", ()), processes)
     parts = Parts(
         system=_instantiate(config, "system"),
         balancer=_instantiate(config, "balancer"),
@@ -252,27 +256,16 @@ def build(config: DictConfig) -> Parts:
         published=_plain(config)[1].get("published") or {},
         case=config.get("case") or "unnamed",
     )
-    _check_optimizers(parts)
+    require_matches(phases, [parts.system.objective], processes)
     return parts
 
 
-def _check_optimizers(parts: Parts) -> None:
-    """Has every optimizer, made for one number, refuse its settings and the other parts now: not
-    when its phase begins, and before other processes are started.
-    """
-    import torch
-
-    from sciml.training import refusals
-    from sciml.training.phases import lay_out
-
-    processes = parts.settings.devices * parts.settings.nodes
-    for stretch in lay_out(parts.phases):
-        try:
-            optimizer = stretch.phase.optimizer([torch.nn.Parameter(torch.zeros(1))])
-        except (TypeError, ValueError) as error:
-            said = diagnosis.one_line(error)
-            raise UserError(f"phases.{stretch.name}.optimizer: {said}") from error
-        refusals.require_match(optimizer, stretch, parts.system.objective, processes)
+def _target(config: DictConfig) -> Any:
+    """What a configuration names; None where it names nothing that is there."""
+    try:
+        return hydra.utils.get_object(config._target_)
+    except Exception:
+        return None  # `_instantiate` says what is wrong
 
 
 def _instantiate(config: DictConfig, name: str) -> Any:

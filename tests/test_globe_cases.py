@@ -45,6 +45,20 @@ def test_a_case_without_its_data_says_so(case, capsys):
     assert "archive.path: expected data at" in capsys.readouterr().err
 
 
+def test_an_optimizer_that_wants_residuals_comes_to_no_data(tmp_path, monkeypatch, capsys):
+    from sciml import cli
+
+    monkeypatch.setenv("SCIML_DATA", str(tmp_path / "none"))
+    phases = ("one_step", "two_steps")
+    exact = [f"+phases.{name}.precision=float64" for name in phases]
+    plain = [f"phases.{name}.clip=null" for name in phases]
+    words = ["run", "weather_shallow_water", "optimizer=levenberg_marquardt", *exact, *plain]
+    assert cli.main([*words, f"run_dir={tmp_path / 'r'}"]) == 2
+    error = capsys.readouterr().err
+    assert "needs residual rows and the objective ForecastLoss has none" in error
+    assert error.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("case", SIMULATED)
 def test_terms_are_those_of_the_phases_and_ten_steps_lower_the_loss(case):
     parts = compose.build(config_of(case))

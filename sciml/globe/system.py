@@ -136,6 +136,10 @@ def assemble(
     )
 
 
+#: So that an optimiser that does not suit them is refused before an archive is opened or made.
+assemble.objectives = (ForecastLoss, EnsembleLoss)  # type: ignore[attr-defined]
+
+
 def _taken(network: Callable[..., nn.Module], given: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the arguments that a network names."""
     known = inspect.signature(network).parameters

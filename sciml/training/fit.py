@@ -104,7 +104,7 @@ class Fit(pl.LightningModule):
         optimizers = []
         for stretch in self.stretches:
             optimizer = stretch.phase.optimizer(trained(self.model, stretch).values())
-            refusals.require_match(optimizer, stretch, self.objective, self.trainer.world_size)
+            refusals.require_match(optimizer, stretch, [self.objective], self.trainer.world_size)
             refusals.require_one_batch(stretch, (self.objective, self.data))
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]

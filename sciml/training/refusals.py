@@ -1,24 +1,42 @@
 """What training refuses: parts that do not go together, each in one line."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sciml.contracts import Direction, Diverged, Residuals, Step, UserError, Weights
-from sciml.training.phases import Stretch
+from sciml.contracts import Direction, Diverged, Phase, Residuals, Step, UserError, Weights
+from sciml.training.phases import Stretch, lay_out
 from sciml.training.vectors import unflatten
 
 
+def require_matches(phases: Mapping[str, Phase], objectives: Sequence[Any], processes: int) -> None:
+    """Has every optimiser, made for one number, refuse its settings and the other parts: not when
+    its phase begins, and before other processes are started.
+
+    Args:
+        objectives: that it will have, or their classes, where a system names them before it makes
+            its data.
+    """
+    for stretch in lay_out(phases):
+        try:
+            optimizer = stretch.phase.optimizer([torch.nn.Parameter(torch.zeros(1))])
+        except (TypeError, ValueError) as error:
+            said = " ".join(str(error).split())
+            raise UserError(f"phases.{stretch.name}.optimizer: {said}") from error
+        require_match(optimizer, stretch, objectives, processes)
+
+
 def require_match(
-    optimizer: torch.optim.Optimizer, stretch: Stretch, objective: Any, processes: int
+    optimizer: torch.optim.Optimizer, stretch: Stretch, objectives: Iterable[Any], processes: int
 ) -> None:
     """Refuses an optimiser that a phase cannot have, before the first phase begins."""
     require_precision(optimizer, stretch)
     require_one_process(optimizer, stretch, processes)
     if getattr(optimizer, "asks_for_residuals", False):
-        require_residuals(objective)
+        for objective in objectives:
+            require_residuals(objective)
         require_no_clip(stretch)
 
 
@@ -89,11 +107,12 @@ def require_weights(answer: Weights | Direction) -> None:
 
 
 def require_residuals(objective: Any) -> None:
-    """Refuses an objective without residuals."""
-    if not isinstance(objective, Residuals):
+    """Refuses an objective without residuals, or its class."""
+    kind = objective if isinstance(objective, type) else type(objective)
+    if not issubclass(kind, Residuals):
         raise UserError(
             "this optimiser or balancer needs residual rows and the objective "
-            f"{type(objective).__name__} has none; choose one that needs terms only"
+            f"{kind.__name__} has none; choose one that needs terms only"
         )
 
 

@@ -283,9 +283,9 @@ def test_what_a_phase_cannot_have_is_refused_before_the_first_phase(tmp_path):
 def test_refuses_several_processes(make):
     optimizer = make([nn.Parameter(torch.zeros(1).double())])
     (stretch,) = lay_out(phase())
-    require_match(optimizer, stretch, SineResiduals(), 1)
+    require_match(optimizer, stretch, [SineResiduals()], 1)
     with pytest.raises(UserError, match=r"phases\.lm\.optimizer: expected one process, got 2"):
-        require_match(optimizer, stretch, SineResiduals(), 2)
+        require_match(optimizer, stretch, [SineResiduals()], 2)
 
 
 def test_refuses_clipping(tmp_path):
