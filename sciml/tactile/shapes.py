@@ -128,7 +128,7 @@ def dome(inner: float, outer: float, rings: int, layers: int, opening: float = 9
     return _mesh(nodes, _prisms(triangles, len(disc), layers), surfaces, LARGEST)
 
 
-def _refuse(shape: str, **values: float | tuple[float, ...]) -> None:
+def _refuse(shape: str, **values: float | int | tuple[float | int, ...]) -> None:
     for name, value in values.items():
         if not np.all(np.asarray(value) > 0):
             raise UserError(f"{shape}: expected {name} > 0, got {value!r}")

@@ -24,7 +24,7 @@ class Stiffness:
     def __init__(self, elements: Elements) -> None:
         self.shape = elements.weights.shape
         gradients = torch.from_numpy(elements.barycentric)
-        self.gradients = [g.T.expand(*self.shape, 3) for g in gradients]
+        self.gradients = [g.T[None] for g in gradients]
         self.matrix = None if elements.degree == 1 else _pairs_from_gradients(elements)
 
     def __call__(self, tangent: Tangent) -> Float[np.ndarray, "3 3 p m"]:

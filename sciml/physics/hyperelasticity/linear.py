@@ -60,16 +60,16 @@ class LinearTangent:
     lam: Tensor
 
     def along(self, a: Float[Tensor, "*n 3"]) -> Along:
+        a = a.movedim(-1, 0)
         return Along(a, a, a, a)
 
     def acoustic(self, a: Along, b: Along) -> Float[Tensor, "*n 3 3"]:
         """μ (a·b I + b⊗a) + λ a⊗b, axes [i, k]."""
-        mu, lam = self.mu, self.lam
-        found = (lam[..., None] * a.X)[..., :, None] * b.X[..., None, :]
-        found = found + (mu[..., None] * b.X)[..., :, None] * a.X[..., None, :]
-        isotropic = mu * (a.X * b.X).sum(-1)
-        found.diagonal(dim1=-2, dim2=-1).add_(isotropic[..., None])
-        return found
+        found = (self.lam * a.X)[:, None] * b.X[None] + (self.mu * b.X)[:, None] * a.X[None]
+        isotropic = self.mu * (a.X * b.X).sum(0)
+        for i in range(3):
+            found[i, i] += isotropic
+        return found.movedim((0, 1), (-2, -1))
 
 
 def _strain(F: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,6 @@ With ψ = W(I1, I2, J), f = F a, g = F b, and the vectors X_m a of
 where (ε s)_ik = ε_ikm s_m. Nothing divides by J.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol, final, runtime_checkable
 
 import torch
@@ -24,7 +23,10 @@ from torch import Tensor
 
 
 class Along(NamedTuple):
-    """A vector a of the body, `[*n, 3]`, and its images X_1 a, X_2 a, X_J a (empty if unused)."""
+    """A vector a of the body and its images X_1 a, X_2 a, X_J a (empty if unused).
+
+    Axes as the tangent likes them: `[3, *n]`, so that components lie apart in memory.
+    """
 
     X: Tensor
     one: Tensor
@@ -60,7 +62,6 @@ class Curvatures(NamedTuple):
 
 
 @final
-@dataclass(frozen=True)
 class IsotropicTangent:
     """A of ψ = W(I1, I2, J) at given F.
 
@@ -70,33 +71,35 @@ class IsotropicTangent:
         W: derivatives at F, each broadcasting against `[*n]`.
     """
 
-    F: Tensor
-    cof: Tensor
-    I1: Tensor
-    W: Curvatures
+    def __init__(self, F: Tensor, cof: Tensor, I1: Tensor, W: Curvatures) -> None:
+        self.F, self.cof = _first(F, 2), _first(cof, 2)
+        self.I1, self.W = I1, W
+        self.twice = None if W.W1 is None else 2 * W.W1
 
     def along(self, a: Float[Tensor, "*n 3"]) -> Along:
-        f, W = 2 * _apply(self.F, a), self.W
+        a = _first(a, 1)
+        f = 2 * _times(self.F, a)
         two = f.new_empty(0)
-        if W.W2 is not None:
-            C = _apply(self.F.mT, f / 2)  # C a
-            two = self.I1[..., None] * f - 2 * _apply(self.F, C)
-        return Along(a, f, two, _apply(self.cof, a))
+        if self.W.W2 is not None:
+            C = _times(self.F.transpose(0, 1), f / 2)  # C a
+            two = self.I1 * f - 2 * _times(self.F, C)
+        return Along(a, f, two, _times(self.cof, a))
 
     def acoustic(self, a: Along, b: Along) -> Float[Tensor, "*n 3 3"]:
         """Q(a, b), axes [i, k]."""
-        W, dot = self.W, (a.X * b.X).sum(-1)
+        W, dot = self.W, (a.X * b.X).sum(0)
         found = self._curved(a, b)
-        isotropic = None if W.W1 is None else 2 * W.W1 * dot
+        isotropic = None if self.twice is None else self.twice * dot
         if W.W2 is not None:
-            fg = (a.one * b.one).sum(-1) / 4
+            fg = (a.one * b.one).sum(0) / 4
             isotropic = _sum(isotropic, 2 * W.W2 * (self.I1 * dot - fg))
             found = _sum(found, self._of_second_invariant(a, b, dot))
         if isotropic is not None:
-            found.diagonal(dim1=-2, dim2=-1).add_(isotropic[..., None])
+            for i in range(3):
+                found[i, i] += isotropic
         if W.WJ is not None and a is not b:
-            _add_skew(found, W.WJ[..., None] * _apply(self.F, torch.linalg.cross(a.X, b.X)))
-        return found
+            _add_skew(found, W.WJ * _times(self.F, torch.linalg.cross(a.X, b.X, dim=0)))
+        return found.movedim((0, 1), (-2, -1))
 
     def _curved(self, a: Along, b: Along) -> Tensor:
         """Σ_mn W_mn (X_m a)(X_n b)ᵀ."""
@@ -111,18 +114,17 @@ class IsotropicTangent:
             right: Tensor | None = None
             for weight, image in terms:
                 if weight is not None:
-                    right = _sum(right, weight[..., None] * image)
+                    right = _sum(right, weight * image)
             if right is not None:
-                found = _sum(found, left[..., :, None] * right[..., None, :])
+                found = _sum(found, left[:, None] * right[None])
         return torch.zeros_like(self.F) if found is None else found
 
     def _of_second_invariant(self, a: Along, b: Along, dot: Tensor) -> Tensor:
         """W_2 (4 f gᵀ - 2 g fᵀ - 2 a·b F Fᵀ); `one` is twice f."""
-        f, g = a.one, b.one
-        outer = f[..., :, None] * g[..., None, :]
-        spatial = self.F @ self.F.mT
-        inner = outer - outer.mT / 2 - (2 * dot)[..., None, None] * spatial
-        return self.W.W2[..., None, None] * inner
+        outer = a.one[:, None] * b.one[None]
+        inner = outer - outer.transpose(0, 1) / 2
+        spatial = torch.stack([_times(self.F, row) for row in self.F])
+        return self.W.W2 * (inner - 2 * dot * spatial)
 
 
 def full(tangent: Tangent, like: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 3 3 3 3"]:
@@ -133,9 +135,15 @@ def full(tangent: Tangent, like: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 3
     return torch.stack(columns, -3)
 
 
-def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
-    """Matrix times vector, in the memory order of the matrix, which einsum would change."""
-    return sum(matrix[..., J] * vector[..., J, None] for J in range(3))
+def _first(value: Tensor, axes: int) -> Tensor:
+    """The last `axes` axes brought to the front, where sums over them run fastest."""
+    return value.movedim(tuple(range(-axes, 0)), tuple(range(axes)))
+
+
+def _times(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Matrix `[3, 3, *n]` times vector `[3, *n]`."""
+    found = matrix[:, 0] * vector[0]
+    return found.addcmul_(matrix[:, 1], vector[1]).addcmul_(matrix[:, 2], vector[2])
 
 
 def _sum(left: Tensor | None, right: Tensor) -> Tensor:
@@ -145,5 +153,5 @@ def _sum(left: Tensor | None, right: Tensor) -> Tensor:
 def _add_skew(matrix: Tensor, s: Tensor) -> None:
     """matrix_ik += ε_ikm s_m."""
     for i, k, m in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-        matrix[..., i, k] += s[..., m]
-        matrix[..., k, i] -= s[..., m]
+        matrix[i, k] += s[m]
+        matrix[k, i] -= s[m]

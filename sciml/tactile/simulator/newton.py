@@ -1,8 +1,10 @@
 """Newton's method for the balance of one step, with a line search that round-off cannot stall.
 
-A step d is taken whole if the energy falls enough (Armijo), or the residual halves, or the promised
-fall of the energy is below its round-off and the residual falls at all. Else d is halved. Where the
-tangent leads uphill (an unstable state), its diagonal is raised until it does not.
+The iteration ends when the residual is a small share of the forces, or their round-off: the last
+digit of positions times the stiffness. A step d is taken whole if the energy falls enough (Armijo),
+or the residual halves, or the promised fall of the energy is below its round-off and the residual
+falls at all. Else d is halved. Where the tangent leads uphill (an unstable state), its diagonal is
+raised until it does not.
 
 Source: J. Nocedal, S. J. Wright, Numerical Optimization, 2nd ed. (2006), §§ 3.1, 3.4 and 7.1
 (shortened systems: Eisenstat and Walker's rule for the tolerance of the linear solver).
@@ -20,6 +22,8 @@ from sciml.tactile.simulator.solver import Solver
 
 #: Share of the energy's scale below which a change of energy is round-off.
 ROUND_OFF = 1e-11
+#: Last digits of forces that no iteration can be asked for.
+DIGITS = 4 * np.finfo(float).eps
 #: Raises of the diagonal, as shares of it, tried in turn.
 RAISES = (0.0, 1e-2, 1e-1, 1.0, 10.0)
 
@@ -67,8 +71,12 @@ class Newton:
                 return at, iteration
             if iteration == self.iterations:
                 break
+            K = balance.body.pattern.among_free(balance.tangent(at.u, at.deformation))
+            goal = max(goal, _round_off(balance, at, K))
+            if size <= goal:
+                return at, iteration
             accuracy = min(1e-2, max(0.1 * goal / size, (size / last) ** 2 * 0.1, 1e-8))
-            direction, slope = self._direction(balance, at, solver, accuracy)
+            direction, slope = self._direction(balance, at, K, solver, accuracy)
             at, last = self._searched(balance, at, direction, slope), size
         raise Unconverged(
             f"after {iteration} Newton iterations the forces are out of balance by {size:.3g} N "
@@ -83,11 +91,10 @@ class Newton:
         raise Unconverged("the step turns elements inside out")
 
     def _direction(
-        self, balance: Balance, at: Evaluation, solver: Solver, accuracy: float
+        self, balance: Balance, at: Evaluation, K: csr_matrix, solver: Solver, accuracy: float
     ) -> tuple[np.ndarray, float]:
         """A direction `[n, 3]` that leads downhill, and the energy's slope along it."""
         pattern = balance.body.pattern
-        K = pattern.among_free(balance.tangent(at.u, at.deformation))
         r = at.residual.reshape(-1)[pattern.free]
         for share in RAISES:
             try:
@@ -119,6 +126,12 @@ class Newton:
         raise Unconverged(
             f"no part of the Newton step lowers the energy, {size:.3g} N out of balance"
         )
+
+
+def _round_off(balance: Balance, at: Evaluation, K: csr_matrix) -> float:
+    """N: the stiffness of the nodes times the last digit of their positions."""
+    size = float(np.cbrt(balance.body.elements.volumes.mean())) + float(np.abs(at.u).max())
+    return DIGITS * size * float(np.linalg.norm(K.diagonal()))
 
 
 def _raised(K: csr_matrix, share: float) -> csr_matrix:
