@@ -10,6 +10,7 @@ Source: J. Nocedal, S. J. Wright, Numerical Optimization, 2nd ed. (2006), algori
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, final
+from weakref import finalize
 
 import numpy as np
 from scipy.sparse import csr_matrix, triu
@@ -45,13 +46,18 @@ def pardiso(K: csr_matrix) -> Solve:
     from pypardiso import PyPardisoSolver
     from pypardiso.pardiso_wrapper import PyPardisoError
 
-    solver = PyPardisoSolver(mtype=2)
-    upper = triu(K, format="csr")
+    solver, upper = PyPardisoSolver(mtype=2), triu(K, format="csr")
     try:
         solver.factorize(upper)
     except PyPardisoError as error:
+        solver.free_memory(everything=True)
         raise RuntimeError(str(error)) from None
-    return lambda b: solver.solve(upper, b)
+
+    def solve(b: np.ndarray) -> np.ndarray:
+        return solver.solve(upper, b)
+
+    finalize(solve, solver.free_memory, everything=True)
+    return solve
 
 
 def available() -> Factorise:
