@@ -121,7 +121,12 @@ def _forecasting(command: Callable[[str, str], argparse.ArgumentParser]) -> None
     forecast.add_argument("--data", metavar="ARCHIVE", help="initial states; the run's own if left")
     forecast.add_argument("--members", type=int, metavar="M", help="an ensemble of so many")
     kinds = ("perturbed", "lagged", "sampled")
-    forecast.add_argument("--ensemble", dest="kind", choices=kinds, help="how its members differ")
+    forecast.add_argument(
+        "--ensemble",
+        dest="kind",
+        choices=kinds,
+        help="how its members differ; as the run was trained if left",
+    )
     forecast.add_argument("--lag", type=float, metavar="HOURS", help="between lagged members")
     forecast.add_argument("--amplitude", type=float, metavar="A", help="of noise, in increments")
     score = command("score", "judge forecasts by the truth: a table, JSON and figures")
@@ -267,7 +272,8 @@ def _forecast(options: argparse.Namespace) -> None:
     told = {name: getattr(options, name) for name in ("members", "kind", "lag", "amplitude")}
     ensemble = told if set(told.values()) != {None} else None
     starts = options.start.split(",")
-    compose.forecast(options.run, starts, options.steps, options.out, options.data, ensemble)
+    out = compose.forecast(options.run, starts, options.steps, options.out, options.data, ensemble)
+    print(f"forecast: {out}")
 
 
 def _score(options: argparse.Namespace) -> None:

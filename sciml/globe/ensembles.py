@@ -176,7 +176,9 @@ def ensemble(
         UserError: options that do not belong together, or that make no ensemble.
     """
     given = {name: value for name, value in asked.items() if value is not None}
-    members, kind = given.pop("members", 0), given.pop("kind", SAMPLED if trained else PERTURBED)
+    if "members" not in given:
+        raise UserError("forecast: expected how many members the ensemble has; set --members")
+    members, kind = given.pop("members"), given.pop("kind", SAMPLED if trained else PERTURBED)
     if kind not in _OPTIONS:
         raise UserError(f"forecast: expected an ensemble of {', '.join(_OPTIONS)}, got {kind!r}")
     if members < 2:

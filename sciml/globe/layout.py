@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -41,7 +42,11 @@ class Ending:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close() if kind is None else self.store.close()
+        if kind is None:
+            self.close()
+            return
+        with suppress(OSError, RuntimeError):  # what is told is what went wrong first
+            self.store.close()
 
 
 def block_length(schema: Schema, most: int = 2**30, members: int = 1) -> int:
@@ -80,26 +85,41 @@ def created(
 ) -> stores.Store:
     """A new store with its axes and variables; the layout is noted last."""
     store = stores.create(path)
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    with stores.writing(path):
-        title = "forecasts" if len(leading) > 1 else "states"
-        standard = {"Conventions": "CF-1.11", "title": title}
-        store.note({**standard, "history": f"{now}: written by sciml"})
-        store.note(attributes or {})
-        leads = [schema.along(*pair) for pair in zip(schema.leading, leading, strict=True)]
-        for axis in (*leads, *schema.coordinates()):
-            store.axis(axis.name, axis.dims, axis.values, axis.attributes)
-        for field in schema.fields:
-            extent = schema.extent(field)
-            shape = (*map(len, leading), *extent)
-            chunk = fitting(CHUNK, 4 * int(np.prod(extent)), block)
-            single = (1,) * (len(leading) - 1)
-            store.field(
-                field.name, schema.dims(field), shape, (*single, chunk), (*single, block),
-                field.attributes,
-            )  # fmt: skip
-        store.note({LAYOUT: layout(schema, leading[1:] and leading)})
+    try:
+        with stores.writing(path, begun=False):
+            _lay_out(store, schema, attributes, leading, block)
+    except BaseException:
+        with suppress(OSError, RuntimeError):
+            store.close()
+        raise
     return store
+
+
+def _lay_out(
+    store: stores.Store,
+    schema: Schema,
+    attributes: Mapping[str, Any] | None,
+    leading: Sequence[np.ndarray],
+    block: int,
+) -> None:
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    title = "forecasts" if len(leading) > 1 else "states"
+    standard = {"Conventions": "CF-1.11", "title": title}
+    store.note({**standard, "history": f"{now}: written by sciml"})
+    store.note(attributes or {})
+    leads = [schema.along(*pair) for pair in zip(schema.leading, leading, strict=True)]
+    for axis in (*leads, *schema.coordinates()):
+        store.axis(axis.name, axis.dims, axis.values, axis.attributes)
+    for field in schema.fields:
+        extent = schema.extent(field)
+        shape = (*map(len, leading), *extent)
+        chunk = fitting(CHUNK, 4 * int(np.prod(extent)), block)
+        single = (1,) * (len(leading) - 1)
+        store.field(
+            field.name, schema.dims(field), shape, (*single, chunk), (*single, block),
+            field.attributes,
+        )  # fmt: skip
+    store.note({LAYOUT: layout(schema, leading[1:] and leading)})
 
 
 def reopened(path: Path, schema: Schema, leading: Sequence[np.ndarray] = ()) -> stores.Store:

@@ -102,7 +102,10 @@ class ForecastPredictor:
         leads = ahead.step * np.arange(1, steps + 1)
         channels, grid = self.data.archive.channels, self.data.archive.grid
         members = None if made is None else made.members
-        with ForecastWriter(out, channels, grid, begins, leads, members=members) as store:
+        told = {} if ensemble is None else {f"ensemble_{k}": v for k, v in ensemble.items() if v}
+        with ForecastWriter(
+            out, channels, grid, begins, leads, members=members, attributes=told
+        ) as store:
             for start in begins:
                 absent = store.absent(start)
                 if made is not None:

@@ -174,7 +174,7 @@ def test_a_dataset_in_memory_is_as_the_store(archive, tmp_path) -> None:
     ("asked", "said"),
     [
         ({"members": 1}, "at least 2 members, got 1"),
-        ({"lag": 6.0}, "at least 2 members, got 0"),
+        ({"lag": 6.0}, "how many members the ensemble has; set --members"),
         ({"members": 2}, "trained without noise; give the amplitude"),
         ({"members": 2, "amplitude": -0.1}, "an amplitude > 0, got -0.1"),
         ({"members": 2, "lag": 6.0}, "a perturbed ensemble has no lag"),

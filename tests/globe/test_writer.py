@@ -310,3 +310,39 @@ def test_an_open_store_is_not_a_forecast(tmp_path: Path) -> None:
         open_forecast(path)
     with pytest.raises(UserError, match="found nothing"):
         open_forecast(tmp_path / "absent.zarr")
+
+
+@pytest.mark.parametrize("name", ["f.zarr", "f.nc"])
+def test_what_cannot_be_laid_out_leaves_nothing_and_can_be_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A disk that fills while axes are written: one line, no store, and the same command works."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    given = (tmp_path / name, sets.CHANNELS, sets.GRID, [0], [21600])
+    with monkeypatch.context() as patch:
+        for kind in (stores.ZarrStore, stores.NetcdfStore):
+            patch.setattr(kind, "axis", full)
+        with pytest.raises(UserError, match="the disk is full; nothing of it is left: make room"):
+            ForecastWriter(*given)
+    assert not (tmp_path / name).exists()
+    with ForecastWriter(*given) as out:
+        out.put(0, sets.states(1))
+    assert len(open_forecast(tmp_path / name).time) == 1
+
+
+def test_a_file_that_cannot_be_closed_hides_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDF5 fails again when a file on a full disk is closed: what is told is the first line."""
+    out = ForecastWriter(tmp_path / "f.nc", sets.CHANNELS, sets.GRID, [0], [21600])
+
+    def failing(*_: Any) -> None:
+        raise RuntimeError("NetCDF: HDF error")
+
+    monkeypatch.setattr(stores.NetcdfStore, "put", failing)
+    monkeypatch.setattr(stores.NetcdfStore, "close", failing)
+    with pytest.raises(UserError, match="could not be written: NetCDF: HDF error"), out:
+        out.put(0, sets.states(1))

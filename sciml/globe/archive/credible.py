@@ -45,11 +45,15 @@ def check(
     if bounds is None or not finite.size or _credible(finite, bounds):
         return
     stored = (finite - scale[1]) / scale[0]
-    advice = f"; set units={{{channel.variable}: …}}, or ranges= if they are right"
+    advice = (
+        f"; set described.units={{{channel.variable}: …}}, or described.ranges= if they are right"
+    )
     for units in _MISTAKEN.get(channel.units, ()):
         factor, offset = conversion(units, channel.units, channel.variable == "geopotential")
         if _credible(stored * factor + offset, bounds):
-            advice = f", which looks like {units}: set units={{{channel.variable}: {units}}}"
+            advice = (
+                f", which looks like {units}: set described.units={{{channel.variable}: {units}}}"
+            )
             break
     raise UserError(
         f"{where}: channel {channel.name!r}: expected values within {bounds[0]:g} … "

@@ -201,7 +201,8 @@ def scaling(
         return conversion(str(given), channel.units, channel.variable.startswith("geopotential"))
     except UserError as error:
         raise UserError(
-            f"{where}: channel {channel.name!r}: {error}; correct it by units={{{name}: …}}"
+            f"{where}: channel {channel.name!r}: {error}; correct it by "
+            f"described.units={{{name}: …}}"
         ) from error
 
 
@@ -223,7 +224,7 @@ def require(
         raise UserError(
             f"archive: channel {channel.name!r}: expected {unfitting[0]!r} on a vertical axis, got "
             f"none; if it is at {channel.axis} {channel.level:g}, set "
-            f"levels={{{channel.variable}: {channel.level:g}}}"
+            f"described.levels={{{channel.variable}: {channel.level:g}}}"
         )
     if unfitting:
         raise UserError(
@@ -233,5 +234,5 @@ def require(
     raise UserError(
         f"archive: expected channel {channel.name!r} ({channel.at}), found no such variable; "
         f"{nearest(channel.variable, held)}; a renamed one is given by "
-        f"names={{{channel.variable}: …}}"
+        f"described.names={{{channel.variable}: …}}"
     )

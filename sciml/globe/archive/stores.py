@@ -4,8 +4,9 @@ Both are marked incomplete from the moment they are made until `complete()`.
 """
 
 import errno
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,9 @@ from sciml.contracts import UserError
 from sciml.globe.archive.netcdf_store import NetcdfStore
 from sciml.globe.archive.opening import INCOMPLETE, STATUS, is_zarr
 from sciml.globe.archive.zarr_store import ZarrStore
+
+#: Bytes free below which a disk counts as full.
+ROOM = 1 << 16
 
 
 class Store(Protocol):
@@ -90,7 +94,7 @@ def create(path: Path) -> Store:
     if path.exists():
         raise UserError(f"{path} is there already; delete it, or give another name")
     kind = ZarrStore if suffix_of(path) == ".zarr" else NetcdfStore
-    with writing(path):
+    with writing(path, begun=False):
         path.parent.mkdir(parents=True, exist_ok=True)
         store = kind(path, "w-")
         store.note({STATUS: INCOMPLETE})
@@ -113,8 +117,11 @@ def reopen(path: Path, mode: str = "r+") -> Store:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, begun: bool = True) -> Iterator[None]:
     """Turns what the operating system or a library says into one line.
+
+    Args:
+        begun: there is something to go on with; else what there is of it is taken away.
 
     Raises:
         UserError: the disk is full, the folder cannot be written, a package is absent.
@@ -127,9 +134,28 @@ def writing(path: Path) -> Iterator[None]:
             "give a name that ends in .nc"
         ) from error
     except (OSError, RuntimeError) as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        full = _full(path, error)
         said = "the disk is full" if full else atomic.reason(error)
-        raise UserError(
-            f"{path} could not be written: {said}; it is left marked incomplete: make room, then "
-            "start the same command again, which goes on where it stopped"
-        ) from error
+        if begun:
+            left = (
+                "it is left marked incomplete: make room, then start the same command again, which "
+                "goes on where it stopped"
+            )
+        else:
+            _remove(path)
+            left = "nothing of it is left: " + ("make room" if full else "give another name")
+        raise UserError(f"{path} could not be written: {said}; {left}") from error
+
+
+def _full(path: Path, error: BaseException) -> bool:
+    """By the error, or by the room there is: HDF5 does not hand the error on."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    return not isinstance(error, FileExistsError) and shutil.disk_usage(folder).free < ROOM
+
+
+def _remove(path: Path) -> None:
+    """What was made of a store before it could be gone on with."""
+    with suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -44,7 +44,7 @@ def decoded(data: xarray.Dataset, axis: str, stamps: np.ndarray | None, where: s
         return seconds(list(stamps))
     attributes = data[axis].attrs if axis in data.variables else {}
     units, calendar = str(attributes.get("units", "")), str(attributes.get("calendar", "standard"))
-    remedy = "give the dates by times=[…]"
+    remedy = "give the dates by described.times=[…]"
     if " since " not in units or units.split()[0] in ("months", "month", "years", "year"):
         raise UserError(
             f"{where}: expected units of the axis {axis!r} such as 'hours since 1970-01-01', got "

@@ -97,16 +97,22 @@ def _some(leads: np.ndarray) -> list[int]:
 def _draw_maps(data: xarray.Dataset, run: Path) -> tuple[Path, str]:
     fields, leads = channels(data), hours(data)
     last = _some(leads)[-1]
-    with sheet(run, "maps", (10.5, 1.9 * len(fields))) as (figure, path):
+    start = np.datetime_as_string(data.time.values[0], unit="h")
+    with sheet(run, "maps", (10.5, 1.9 * len(fields) + 0.25)) as (figure, path):
+        figure.suptitle(f"from {start} at {leads[last]:g} h", fontsize=9)
         rows = figure.subplots(len(fields), 3, squeeze=False)
         for row, (name, (forecast, truth)) in zip(rows, fields.items(), strict=True):
             f, t = forecast.values[0, last], truth.values[0, last]
             units = forecast.attrs.get("units", "1")
-            panels = {f"{name} ({units}), forecast": f, "what came true": t, "difference": f - t}
+            difference = f"difference ({units})"
+            panels = {
+                f"{name} ({units}), forecast": f,
+                f"what came true ({units})": t,
+                difference: f - t,
+            }
             maps.panels(
-                row, panels, data[LAT].values, data[LON].values, "difference", land=land(data)
+                row, panels, data[LAT].values, data[LON].values, difference, land=land(data)
             )
-    start = np.datetime_as_string(data.time.values[0], unit="h")
     return path, f"The forecast from {start} at {leads[last]:g} h, the truth, and the difference."
 
 

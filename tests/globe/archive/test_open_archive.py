@@ -165,7 +165,7 @@ WRONG: dict[str, tuple[Change, str]] = {
     ),
     "declared hPa": (
         lambda d: d.assign(msl=d.msl / 100),
-        "'msl': expected values within .* Pa, got .* looks like hPa: set units={mean_sea",
+        "'msl': expected values within .* Pa, got .* looks like hPa: set described.units={mean_sea",
     ),
     "undeclared degC": (
         lambda d: d.assign(t2m=(d.t2m - 273.15).drop_attrs()),
@@ -173,11 +173,11 @@ WRONG: dict[str, tuple[Change, str]] = {
     ),
     "height for geopotential": (
         lambda d: d.assign(z=(d.z / 9.80665).assign_attrs(units="m**2 s**-2")),
-        "'z500': .*looks like m: set units={geopotential: m}",
+        "'z500': .*looks like m: set described.units={geopotential: m}",
     ),
     "other quantity": (
         lambda d: d.assign(t2m=d.t2m.assign_attrs(units="m")),
-        "'t2m': units: expected 'K' .*got 'm'; correct it by units={t2m",
+        "'t2m': units: expected 'K' .*got 'm'; correct it by described.units={t2m",
     ),
     "nonsense units": (
         lambda d: d.assign(t2m=d.t2m.assign_attrs(units="furlong")),
@@ -219,7 +219,7 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda d: _with_time(d, {"units": "months since 2000-01-01"}),
         "axis 'valid_time' such as 'hours since 1970-01-01', got 'months since.*times=",
     ),
-    "no units of time": (lambda d: _with_time(d, {}), "got ''; give the dates by times="),
+    "no units of time": (lambda d: _with_time(d, {}), "got ''; give the dates by described.times="),
     "Pa for hPa": (
         lambda d: d.assign_coords(pressure_level=d.pressure_level.values * 100.0),
         "pressures up to 1100 hPa .* up to 100000; set level_units=Pa",

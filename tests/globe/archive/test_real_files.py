@@ -24,7 +24,9 @@ def real(name: str) -> Path:
 
 def test_era_interim_packed_in_16_bits_without_dates() -> None:
     path = real("eraint_uvz.nc")
-    with pytest.raises(UserError, match="axis 'month' .*got ''; give the dates by times="):
+    with pytest.raises(
+        UserError, match="axis 'month' .*got ''; give the dates by described.times="
+    ):
         open_archive(path, ["z500"])
     described = {"times": ["1979-01", "1979-07"]}
     archive = open_archive(path, ["z500", "u200", "v850"], described=described)
