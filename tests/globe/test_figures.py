@@ -51,7 +51,7 @@ def zonal(n: int) -> np.ndarray:
 
 def test_maps_say_when_and_in_which_unit(tmp_path: Path, drawn: dict[str, Figure]) -> None:
     forecasts.draw(result(zonal(8)), tmp_path)
-    assert drawn["maps"].get_suptitle() == "from 2000-01-01T06 at 48 h"
+    assert drawn["maps"].get_suptitle() == "start 2000-01-01T06, lead time 48 h"
     titles = [axes.get_title(loc="left") for axes in drawn["maps"].axes if axes.get_title("left")]
     assert titles == [
         "geopotential (m2 s-2), forecast", "what came true (m2 s-2)", "difference (m2 s-2)",

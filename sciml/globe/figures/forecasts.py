@@ -99,7 +99,7 @@ def _draw_maps(data: xarray.Dataset, run: Path) -> tuple[Path, str]:
     last = _some(leads)[-1]
     start = np.datetime_as_string(data.time.values[0], unit="h")
     with sheet(run, "maps", (10.5, 1.9 * len(fields) + 0.25)) as (figure, path):
-        figure.suptitle(f"from {start} at {leads[last]:g} h", fontsize=9)
+        figure.suptitle(f"start {start}, lead time {leads[last]:g} h", fontsize=9.5)
         rows = figure.subplots(len(fields), 3, squeeze=False)
         for row, (name, (forecast, truth)) in zip(rows, fields.items(), strict=True):
             f, t = forecast.values[0, last], truth.values[0, last]
