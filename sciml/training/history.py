@@ -107,12 +107,17 @@ class History(pl.Callback):
         self.flush()
 
     def growth(self) -> str:
-        """A warning where the sum of the terms ended above where it began; else nothing."""
-        if len(self.rows) < 2:
+        """A warning where the terms' sum ended above where its phase began it; else nothing.
+
+        Another phase may have other terms, or longer forecasts: its sums are no comparison.
+        """
+        last_phase = self.rows[max(self.rows)].get("phase") if self.rows else None
+        steps = [step for step, row in self.rows.items() if row.get("phase") == last_phase]
+        if len(steps) < 2:
             return ""
         first, last = (
             sum(float(value) for name, value in self.rows[step].items() if name.startswith("loss/"))
-            for step in (min(self.rows), max(self.rows))
+            for step in (min(steps), max(steps))
         )
         if not last > first:
             return ""

@@ -13,7 +13,7 @@ from sciml import atomic
 from sciml.balance.fixed import Fixed
 from sciml.balance.gradients import Annealing
 from sciml.contracts import Diverged, Phase, UserError
-from sciml.training import checkpoint
+from sciml.training import checkpoint, history
 from sciml.training.run import Settings, restore, train
 from tests.training.sine import SineObjective, sine_system
 
@@ -227,3 +227,13 @@ def test_a_loss_that_grew_is_told(tmp_path, capsys):
     fast = {"sgd": Phase(steps=6, optimizer=partial(torch.optim.SGD, lr=1.5))}
     train(sine_system(), Fixed(), fast, SETTINGS, tmp_path)
     assert "warning: the loss grew from" in capsys.readouterr().err
+
+
+def test_phases_are_not_compared_with_one_another(tmp_path):
+    """A second phase whose loss is larger from its first step on, and falls."""
+    table = history.History(tmp_path / "history.csv", 1)
+    losses = {1: ("a", 2.0), 2: ("a", 1.0), 3: ("b", 5.0), 4: ("b", 4.0)}
+    table.rows = {n: {"phase": phase, "loss/mse": loss} for n, (phase, loss) in losses.items()}
+    assert not table.growth()
+    table.rows[4]["loss/mse"] = 6.0
+    assert "grew from 5 to 6" in table.growth()
