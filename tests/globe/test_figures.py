@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from sciml.calculus.sphere.grids import gauss
 from sciml.drawing.sheet import sheet
-from sciml.globe.figures import forecasts
+from sciml.globe.figures import curves, ensembles, forecasts, scores
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
             found[name] = figure
             yield figure, path
 
-    for module in (forecasts,):
+    for module in (ensembles, forecasts, scores):
         monkeypatch.setattr(module, "sheet", kept)
     return found
 
@@ -56,3 +56,63 @@ def test_maps_say_when_and_in_which_unit(tmp_path: Path, drawn: dict[str, Figure
     assert titles == [
         "geopotential (m2 s-2), forecast", "what came true (m2 s-2)", "difference (m2 s-2)",
     ]  # fmt: skip
+
+
+def judged(channels: int, hours: tuple[int, ...] = (6, 12, 24), **more: float) -> scores.Table:
+    """The same scores of many channels; `more` by kind."""
+    values = {"rmse": 2.0, scores.RATIO: 0.5, **more}
+    names = [f"c{i}" for i in range(channels)]
+    return scores.arranged(
+        {f"{k}/{n}/{h}h": v for k, v in values.items() for n in names for h in hours}
+    )
+
+
+ENSEMBLE = {"crps": 1.0, "spread": 1.5, "spread_over_error": 0.8}
+
+
+def labels(axes) -> list[str]:
+    return axes.get_legend_handles_labels()[1]
+
+
+def test_an_ensemble_is_named_and_measured_against_one(
+    tmp_path: Path, drawn: dict[str, Figure]
+) -> None:
+    captions = [text for _, text in scores.draw(judged(10, **ENSEMBLE), tmp_path, {})]
+    assert labels(drawn["lead_times"].axes[0]) == [
+        "ensemble mean", "spread of the ensemble", "persistence",
+    ]  # fmt: skip
+    last = drawn["ensemble"].axes[-1]
+    assert labels(last)[-1] == "honest" and list(last.lines[-1].get_ydata()) == [1, 1]
+    assert last.get_ylim()[1] > 1 and last.get_legend() is not None
+    assert len(labels(last)) == 9  # as many as there are colours, and the line at 1
+    seen = {text for axes in drawn["ensemble"].axes for text in labels(axes)}
+    seen |= {axes.get_ylabel().removeprefix("error of ") for axes in drawn["ensemble"].axes}
+    for i in range(10):
+        assert (f"c{i}" not in seen) == (f"c{i}" in captions[-1].partition("Left out")[2])
+
+
+@pytest.mark.parametrize(("channels", "missing"), [(7, 0), (12, 0), (13, 1), (69, 57)])
+def test_no_channel_is_dropped_in_silence(
+    tmp_path: Path, drawn: dict[str, Figure], channels: int, missing: int
+) -> None:
+    _, (_, caption) = scores.draw(judged(channels, hours=(6,)), tmp_path, {})
+    shown = [a.get_ylabel() for a in drawn["lead_times"].axes if a.get_visible()]
+    left = caption.partition("Left out for want of room: ")[2].removesuffix(".")
+    assert len(shown) == channels - missing == len(set(shown))
+    assert len([name for name in left.split(", ") if name]) == missing
+    (legend,) = drawn["lead_times"].legends
+    assert legend.get_title().get_text() == (f"12 of {channels} channels" if missing else "")
+
+
+def test_some_are_spread_evenly_over_all() -> None:
+    assert curves.some(list(range(11)), 6) == [0, 1, 3, 5, 7, 9]
+
+
+@pytest.mark.parametrize(
+    ("last", "step"), [(6, 1), (24, 6), (48, 6), (72, 24), (240, 48), (24 * 365 * 40, 87600)]
+)
+def test_ticks_are_few_and_at_round_hours(last: int, step: int) -> None:
+    axes = Figure().subplots()
+    curves.by_lead(axes, np.array([last / 2, last]), {"forecast": np.ones(2)}, "")
+    assert list(np.unique(np.diff(axes.get_xticks()))) == [step]
+    assert axes.get_xticks()[-1] <= last

@@ -7,10 +7,28 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
+#: Hours from tick to tick: the first with at most eight steps to the last lead time.
+STEPS = (1, 6, 24, 48, 120, 240, 720, 2400, 8760, 87600)
+
 
 def some(channels: Sequence[str], most: int) -> Sequence[str]:
     """At most so many of them, evenly from the first on."""
-    return channels if len(channels) <= most else channels[:: len(channels) // most][:most]
+    count = len(channels)
+    return channels if count <= most else [channels[i * count // most] for i in range(most)]
+
+
+def left_out(shown: Sequence[str], channels: Sequence[str]) -> str:
+    """A sentence on the channels that are not shown, with a space before it; empty if all are."""
+    missing = [name for name in channels if name not in shown]
+    return f" Left out for want of room: {', '.join(missing)}." if missing else ""
+
+
+def legend_above(axes: Axes, columns: int, shown: int, channels: int) -> None:
+    """One legend for all panels, off their lines; it says how many of the channels these are."""
+    axes.figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside upper left", ncols=columns,
+        alignment="left", title=f"{shown} of {channels} channels" if shown < channels else None,
+    )  # fmt: skip
 
 
 def by_lead(axes: Axes, hours: np.ndarray, curves: Mapping[str, np.ndarray], ylabel: str) -> None:
@@ -20,7 +38,8 @@ def by_lead(axes: Axes, hours: np.ndarray, curves: Mapping[str, np.ndarray], yla
         style = {"color": "#5b6570" if name == "persistence" else "#8c6d31", "linestyle": "--"}
         axes.plot(hours, values, label=name, **(style if baseline else {"color": f"C{i}"}))
     axes.set(xlabel="lead time (h)", ylabel=ylabel, ylim=(0, None))
-    axes.set_xticks(np.arange(0, hours[-1] + 1, 24 if hours[-1] <= 240 else 120))
+    step = next((step for step in STEPS if hours[-1] <= 8 * step), hours[-1])
+    axes.set_xticks(np.arange(0, hours[-1] + 1e-6 * step, step))
 
 
 def spectra(

@@ -11,6 +11,8 @@ from sciml.drawing import Drawn
 from sciml.drawing.sheet import sheet
 from sciml.globe.figures import curves, ensembles
 
+#: Channels whose error is shown by lead time.
+MOST = 12
 #: kind → channel → hours → value, from names such as `rmse/z500/24h`.
 Table = dict[str, dict[str, dict[float, float]]]
 _NAME = re.compile(r"(\w+)/(.+)/([\d.]+)h")
@@ -61,29 +63,37 @@ def _draw_scorecard(ratios: Mapping[str, Mapping[float, float]], run: Path) -> t
 
 
 def _draw_curves(table: Table, run: Path, units: Mapping[str, str]) -> tuple[Path, str]:
-    shown = curves.some(list(table["rmse"]), 6)
-    columns = min(3, len(shown))
+    channels = list(table["rmse"])
+    shown = curves.some(channels, MOST)
+    columns = min(3 if len(shown) <= 6 else 4, len(shown))
     rows = -(-len(shown) // columns)
-    with sheet(run, "lead_times", (3.1 * columns, 2.5 * rows)) as (figure, path):
+    with sheet(run, "lead_times", (max(4.6, 3.1 * columns), 2.5 * rows + 0.3)) as (figure, path):
         stack = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, channel in zip(stack, shown, strict=False):
-            rmse = table["rmse"][channel]
-            hours = np.array(sorted(rmse))
-            lines = {"forecast": np.array([rmse[h] for h in hours])}
-            spread = table.get("spread", {}).get(channel)
-            if spread is not None:
-                lines["spread"] = np.array([spread[h] for h in hours])
-            for name, kind in (("persistence", RATIO), ("climatology", OTHER)):
-                if channel in table.get(kind, {}):
-                    ratio = np.array([table[kind][channel][h] for h in hours])
-                    lines[name] = lines["forecast"] / ratio
+            hours = np.array(sorted(table["rmse"][channel]))
             unit = f" ({units[channel]})" if channel in units else ""
-            curves.by_lead(axes, hours, lines, f"RMSE of {channel}{unit}")
+            curves.by_lead(axes, hours, _lines(table, channel, hours), f"RMSE of {channel}{unit}")
         for axes in stack[len(shown) :]:
             axes.set_visible(False)
-        stack[0].legend()
+        curves.legend_above(stack[0], 2 * columns, len(shown), len(channels))
     return path, (
         "Root mean square error over the test set by lead time, beside the forecasts that nothing "
         "changes and that the mean state holds"
         + ("; of an ensemble, that of its mean, and its spread." if "spread" in table else ".")
+        + curves.left_out(shown, channels)
     )
+
+
+def _lines(table: Table, channel: str, hours: np.ndarray) -> dict[str, np.ndarray]:
+    """Error of the forecast or of the ensemble's mean, its spread, and errors of the baselines."""
+
+    def values(kind: str) -> np.ndarray:
+        return np.array([table[kind][channel][h] for h in hours])
+
+    ensemble = channel in table.get("spread", {})
+    lines = {"ensemble mean" if ensemble else "forecast": values("rmse")}
+    lines |= {"spread of the ensemble": values("spread")} if ensemble else {}
+    for name, kind in (("persistence", RATIO), ("climatology", OTHER)):
+        if channel in table.get(kind, {}):
+            lines[name] = values("rmse") / values(kind)
+    return lines
