@@ -98,7 +98,7 @@ class IsotropicTangent:
             for i in range(3):
                 found[i, i] += isotropic
         if W.WJ is not None and a is not b:
-            _add_skew(found, W.WJ * _times(self.F, torch.linalg.cross(a.X, b.X, dim=0)))
+            _add_skew(found, W.WJ * _times(self.F, _cross(a.X, b.X)))
         return found.movedim((0, 1), (-2, -1))
 
     def _curved(self, a: Along, b: Along) -> Tensor:
@@ -144,6 +144,14 @@ def _times(matrix: Tensor, vector: Tensor) -> Tensor:
     """Matrix `[3, 3, *n]` times vector `[3, *n]`."""
     found = matrix[:, 0] * vector[0]
     return found.addcmul_(matrix[:, 1], vector[1]).addcmul_(matrix[:, 2], vector[2])
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    """a × b of `[3, *n]`."""
+    found = torch.empty_like(a)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        torch.mul(a[j], b[k], out=found[i]).addcmul_(a[k], b[j], value=-1)
+    return found
 
 
 def _sum(left: Tensor | None, right: Tensor) -> Tensor:

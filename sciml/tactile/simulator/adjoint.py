@@ -17,6 +17,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -25,19 +26,19 @@ from sciml.tactile.simulator.balance import Balance, Body
 from sciml.tactile.simulator.newton import Newton
 from sciml.tactile.simulator.solver import Solver
 
-#: Share of the load to which the adjoint systems are solved.
+#: Share of the largest right side met so far to which adjoint systems are solved.
 ADJOINT = 1e-10
 
 
 @final
 @dataclass
 class March:
-    """What the steps of one simulation share: solvers, and the largest force met so far.
+    """What the steps of one simulation share: solvers, and the largest loads met so far.
 
     Attributes:
         iterations: Newton iterations of every step taken.
-        force: N.
-        adjoint: factors of the backward pass, made anew at its first (the last) step.
+        force: largest force, N.
+        cotangent: largest right side of an adjoint system.
     """
 
     body: Body
@@ -47,6 +48,13 @@ class March:
     backward: Solver
     iterations: list[int] = field(default_factory=list)
     force: float = 0.0
+    cotangent: float = 0.0
+
+    def adjoint(self, K: csr_matrix, right: np.ndarray) -> np.ndarray:
+        """λ of K λ = right, as accurate as the largest right side so far deserves."""
+        size = float(np.linalg.norm(right))
+        self.cotangent = max(self.cotangent, size)
+        return self.backward(K, right, min(1e-2, ADJOINT * self.cotangent / size))
 
 
 @final
@@ -119,8 +127,7 @@ class _Advance(torch.autograd.Function):
         lam = np.zeros(u.shape)
         lam.reshape(-1)[pattern.held] = held
         if right.any():
-            found = step.march.backward(pattern.among_free(blocks), right, ADJOINT)
-            lam.reshape(-1)[pattern.free] = found
+            lam.reshape(-1)[pattern.free] = step.march.adjoint(pattern.among_free(blocks), right)
         d_motion = body.at_nodes(g_u[pattern.held] - rows @ lam.reshape(-1))
         d_drift = torch.from_numpy(step.inertia * (body.mass @ lam)) if step.inertia else None
         slopes = _parameter_slopes(ctx, balance, F, u, lam, before, parameters)

@@ -24,6 +24,8 @@ from sciml.tactile.simulator.solver import Solver
 ROUND_OFF = 1e-11
 #: Last digits of forces that no iteration can be asked for.
 DIGITS = 4 * np.finfo(float).eps
+#: Share of the residual that a linear solve on an old factor may leave.
+ENOUGH = 0.1
 #: Raises of the diagonal, as shares of it, tried in turn.
 RAISES = (0.0, 1e-2, 1e-1, 1.0, 10.0)
 
@@ -98,7 +100,7 @@ class Newton:
         r = at.residual.reshape(-1)[pattern.free]
         for share in RAISES:
             try:
-                d = solver(_raised(K, share), -r, accuracy)
+                d = solver(_raised(K, share), -r, accuracy, ENOUGH)
             except RuntimeError:  # not positive definite
                 continue
             slope = float(r @ d)

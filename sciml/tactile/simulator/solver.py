@@ -47,6 +47,8 @@ def pardiso(K: csr_matrix) -> Solve:
     from pypardiso.pardiso_wrapper import PyPardisoError
 
     solver, upper = PyPardisoSolver(mtype=2), triu(K, format="csr")
+    solver.set_iparm(1, 1)  # all settings as given, that is zero: no refinement of solutions …
+    solver.set_iparm(2, 2)  # … but METIS' order
     try:
         solver.factorize(upper)
     except PyPardisoError as error:
@@ -54,7 +56,8 @@ def pardiso(K: csr_matrix) -> Solve:
         raise RuntimeError(str(error)) from None
 
     def solve(b: np.ndarray) -> np.ndarray:
-        return solver.solve(upper, b)
+        solver.set_phase(33)  # its own `solve` first compares the whole matrix, as long as solving
+        return solver._call_pardiso(upper, b)
 
     finalize(solve, solver.free_memory, everything=True)
     return solve
@@ -82,42 +85,55 @@ class Solver:
         self.factor: Solve | None = None
         self.factors = 0
 
-    def __call__(self, K: csr_matrix, b: np.ndarray, tolerance: float) -> np.ndarray:
-        """x with ‖K x - b‖ ≤ tolerance ‖b‖, or the direct solution by a new factor, refined.
+    def __call__(
+        self, K: csr_matrix, b: np.ndarray, tolerance: float, enough: float = 0.0
+    ) -> np.ndarray:
+        """x with ‖K x - b‖ ≤ tolerance ‖b‖, or what a new factor gives, refined once.
+
+        Args:
+            K: symmetric, free of structural zeros on its diagonal.
+            b: right side.
+            tolerance: share of ‖b‖.
+            enough: a share of ‖b‖ that will do where the old factor does not reach the tolerance;
+                the next system then has a new one. Conjugate gradients cut short still lead
+                downhill.
 
         Raises:
             RuntimeError: K is singular.
         """
+        x, left = np.zeros_like(b), b
         if self.factor is not None:
-            found = self._conjugate_gradients(K, b, tolerance, self.steps)
-            if found is not None:
-                return found
+            x, left = self._conjugate_gradients(K, b, tolerance)
+            size, all_of_it = np.linalg.norm(left), np.linalg.norm(b)
+            if size <= tolerance * all_of_it:
+                return x
+            self.factor = None
+            if size <= enough * all_of_it:
+                return x
         self.factor = self.factorise(K)
         self.factors += 1
-        x = self.factor(b)
+        x = x + self.factor(left)
         return x + self.factor(b - K @ x) if tolerance < 1e-8 else x
 
     def _conjugate_gradients(
-        self, K: csr_matrix, b: np.ndarray, tolerance: float, steps: int
-    ) -> np.ndarray | None:
-        """None if not converged, or if K or the preconditioner is not positive definite."""
+        self, K: csr_matrix, b: np.ndarray, tolerance: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """x and b - K x; nothing is gained where K or the factor is not positive definite."""
         precondition: Any = self.factor
         goal = tolerance * np.linalg.norm(b)
         x, r = np.zeros_like(b), b.copy()
         p, last = np.zeros_like(b), 1.0
-        for _ in range(steps):
+        for _ in range(self.steps):
             z = precondition(r)
             rz = r @ z
-            if not rz > 0:
-                return x if rz == 0 else None
             p = z + (rz / last) * p
             last = rz
             q = K @ p
             curvature = p @ q
-            if not curvature > 0:
-                return None
+            if not (rz > 0 and curvature > 0):
+                return np.zeros_like(b), b
             x += (rz / curvature) * p
             r -= (rz / curvature) * q
             if np.linalg.norm(r) <= goal:
-                return x
-        return None
+                break
+        return x, r
