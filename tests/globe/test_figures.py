@@ -1,14 +1,17 @@
 """What the pictures of forecasts say: titles and units, legends, order, where curves end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import xarray
 from matplotlib.figure import Figure
 
+from sciml.calculus.sphere import Harmonics, ReducedGaussian
 from sciml.calculus.sphere.grids import gauss
 from sciml.drawing.sheet import sheet
 from sciml.globe.figures import curves, ensembles, forecasts, scores
@@ -116,3 +119,46 @@ def test_ticks_are_few_and_at_round_hours(last: int, step: int) -> None:
     curves.by_lead(axes, np.array([last / 2, last]), {"forecast": np.ones(2)}, "")
     assert list(np.unique(np.diff(axes.get_xticks()))) == [step]
     assert axes.get_xticks()[-1] <= last
+
+
+@pytest.mark.parametrize("kind", [gauss, lambda n: ReducedGaussian(n // 2)])
+def test_spectra_end_where_the_truth_does(kind: Callable[[int], Any]) -> None:
+    """Scalars and winds of degree 12 on a grid for more, rounded as files are; and of all."""
+    grid = kind(32)
+    harmonics = Harmonics(grid).double()
+    l = torch.arange(harmonics.truncation + 1.0).double()
+    size = (3, len(l), len(l), 2)
+    some = torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    there = l[None] <= l[:, None]
+    some = some * (there / (1 + l[:, None]) ** 3)[..., None]  # power falls as l⁻⁵
+
+    def degree(last: int, take: Callable[[torch.Tensor], torch.Tensor], mean: float = 0.0) -> int:
+        field = take(some * (l <= last)[:, None, None]) + mean
+        return forecasts.resolved(field.float().numpy(), harmonics)
+
+    assert degree(12, harmonics.synthesis, mean=3.0) == 12
+    for component in (0, 1):
+        assert degree(12, lambda a, c=component: harmonics.wind(a, 0.5 * a)[c]) == 12
+    assert degree(harmonics.truncation, harmonics.synthesis) == harmonics.truncation
+    lost = np.full((1, *grid.shape), np.nan)
+    assert forecasts.resolved(lost, harmonics) == harmonics.truncation
+
+
+def test_spectra_match_truths_to_leads_and_mark_what_leaves(
+    tmp_path: Path, drawn: dict[str, Figure]
+) -> None:
+    """A forecast of 1.5 times the truth has 2.25 times its power everywhere: off the axis."""
+    field = zonal(16) + 0.3 * zonal(16) ** 3  # degrees 1 and 3
+    *_, (_, caption) = forecasts.draw(result(field, gain=1.5), tmp_path)
+    upper, lower = drawn["spectra"].axes
+    forecast, truth, later, truth_later, _ = upper.lines
+    assert forecast.get_color() == truth.get_color() != later.get_color()
+    assert later.get_color() == truth_later.get_color()
+    assert [line.get_linestyle() for line in (truth, truth_later)] == ["--", "--"]
+    for one, other in ((forecast, truth), (later, truth_later)):
+        np.testing.assert_allclose(one.get_ydata()[::2], 2.25 * other.get_ydata()[::2])
+    assert list(truth.get_xdata()) == [1, 2, 3]
+    marks = [line for line in lower.lines if line.get_marker() == "^"]
+    assert len(marks) == 2 and all({1, 3} <= set(mark.get_xdata()) for mark in marks)
+    assert all((mark.get_ydata() >= lower.get_ylim()[1]).all() for mark in marks)
+    assert "l = 3, where the truth does; the grid resolves 15" in caption

@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 #: Hours from tick to tick: the first with at most eight steps to the last lead time.
 STEPS = (1, 6, 24, 48, 120, 240, 720, 2400, 8760, 87600)
 
+#: Largest ratio of power to the truth's that is drawn.
+RATIOS = 2.0
+
 
 def some(channels: Sequence[str], most: int) -> Sequence[str]:
     """At most so many of them, evenly from the first on."""
@@ -47,18 +50,23 @@ def spectra(
 ) -> None:
     """Power by degree `[l]` above, its ratio to the truth's below; degree 0 is left out.
 
+    A truth is dashed in the colour of its forecast; a ratio above `RATIOS` is marked at the edge.
+
     Args:
         powers: of forecast and truth at the same times, by name, such as the lead time.
     """
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     for i, (label, (forecast, truth)) in enumerate(powers.items()):
-        degrees = np.arange(1, len(truth))
-        said = {"label": "truth"} if i == 0 else {}
-        upper.loglog(degrees, truth[1:], color="black", linewidth=0.9, linestyle="--", **said)
-        upper.loglog(degrees, forecast[1:], color=f"C{i}", label=label)
-        lower.semilogx(degrees, forecast[1:] / truth[1:], color=f"C{i}")
+        degrees, colour, ratio = np.arange(1, len(truth)), f"C{i}", forecast[1:] / truth[1:]
+        upper.loglog(degrees, forecast[1:], color=colour, label=label)
+        upper.loglog(degrees, truth[1:], color=colour, linewidth=0.9, linestyle=(0, (4, 2)))
+        lower.semilogx(degrees, ratio, color=colour)
+        off = degrees[ratio > RATIOS]
+        at = np.full(len(off), RATIOS * (1 + 0.05 * i))  # one above the other, or they would hide
+        lower.plot(off, at, "^", color=colour, markersize=3.5, markeredgewidth=0, clip_on=False)
+    upper.plot([], [], color="black", linewidth=0.9, linestyle=(0, (4, 2)), label="truth then")
     lower.axhline(1.0, color="black", linewidth=0.8)
-    lower.set(xlabel="total wavenumber l", ylabel="ratio to truth", ylim=(0, 2))
+    lower.set(xlabel="total wavenumber l", ylabel="ratio to truth", ylim=(0, RATIOS))
     upper.set_ylabel(f"power of {name} ({units})²")
     upper.legend(loc="lower left")
 

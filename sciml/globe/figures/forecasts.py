@@ -21,6 +21,9 @@ from sciml.globe.schema import CELL, LAND, LAT, LEAD, LON
 REFERENCE = "_reference"
 #: Channels, and lead times, that are shown.
 MOST = 3
+#: Power over the largest, from which on a truth counts as resolved: rounding of single precision
+#: leaves 1e-13 and less, of a field whose mean is not far above its waves.
+RESOLVED = 1e-11
 
 
 def read(path: Path) -> xarray.Dataset:
@@ -122,22 +125,46 @@ def spectrum(fields: np.ndarray, harmonics: Harmonics) -> np.ndarray:
     return power(harmonics.analysis(centred)).mean(0).numpy()
 
 
+def resolved(fields: np.ndarray, harmonics: Harmonics) -> int:
+    """The largest degree that fields `[n, *grid]` have, at most the harmonics'.
+
+    A component of the wind ends nowhere, as it has a direction at the poles where it has none; but
+    cos φ times it is a polynomial of one degree more than the wind's potentials.
+    """
+    last = harmonics.truncation
+    lat = np.radians(harmonics.grid.cells[0]).reshape(fields.shape[1:])
+    found = []
+    for field, more in ((fields, 0), (fields * np.cos(lat), 1)):
+        powers = spectrum(field, harmonics)
+        above = np.flatnonzero(powers > RESOLVED * powers.max())
+        if len(above) and above[-1] < last:
+            found.append(max(1, int(above[-1]) - more))
+    return min(found, default=last)
+
+
 def _draw_spectra(
     data: xarray.Dataset, grid: LatLon | ReducedGaussian, name: str, run: Path
 ) -> tuple[Path, str]:
     forecast, truth = channels(data)[name]
     harmonics, leads = Harmonics(grid).double(), hours(data)
     shown = _some(leads)
+    end = resolved(truth.values[:, shown].reshape(-1, *grid.shape), harmonics)
     with sheet(run, "spectra", (5.0, 4.6)) as (figure, path):
         powers = {
             f"{leads[k]:g} h": (
-                spectrum(forecast.values[:, k], harmonics),
-                spectrum(truth.values[:, k], harmonics),
+                spectrum(forecast.values[:, k], harmonics)[: end + 1],
+                spectrum(truth.values[:, k], harmonics)[: end + 1],
             )
             for k in shown
         }
         curves.spectra(figure, powers, name, forecast.attrs.get("units", "1"))
     return path, (
-        f"Power of {name} by total wavenumber, of the forecasts in result.nc by lead time and of "
-        "the truth; below, their ratio: under 1 is blurred, over 1 is noise."
+        f"Power of {name} by total wavenumber, of the forecasts in result.nc by lead time and, "
+        "dashed in the same colour, of the truth at that time; below, their ratio: under 1 is "
+        f"blurred, over 1 is noise, a triangle is over {curves.RATIOS:g}. It ends at l = {end}, "
+        + (
+            "the largest that the grid resolves exactly."
+            if end == harmonics.truncation
+            else f"where the truth does; the grid resolves {harmonics.truncation}."
+        )
     )
