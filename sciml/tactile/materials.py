@@ -35,7 +35,7 @@ class Solid(Protocol):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Material:
     """An energy density, its parameters and the density of the body.
 

@@ -25,7 +25,7 @@ FLAT = 1e-9
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mesh:
     """Straight tetrahedra with named surfaces.
 
@@ -228,10 +228,10 @@ def _tetrahedra(
     """Nodes and cells by pytetwild, whose tetrahedra are left-handed."""
     try:
         import pytetwild
-    except ImportError:
+    except ImportError as error:
         raise UserError(
-            "filling a surface with tetrahedra needs pytetwild; install the extra: "
-            "pip install 'sciml-suite[mesh]'"
+            "filling a surface with tetrahedra: expected pytetwild and pyvista, got "
+            f"'{error}'; install the extra: pip install 'sciml-suite[mesh]'"
         ) from None
     diagonal = float(np.linalg.norm(np.ptp(points, axis=0)))
     nodes, tets = pytetwild.tetrahedralize(

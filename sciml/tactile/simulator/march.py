@@ -30,7 +30,7 @@ STEPS, ADJOINT_STEPS = 8, 14
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trajectory:
     """What came out of a simulation.
 

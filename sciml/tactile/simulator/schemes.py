@@ -25,7 +25,7 @@ from sciml.contracts import UserError
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class State:
     """Displacement and velocity `[n, 3]`, m and m/s, now and one step ago (None at the start)."""
 
