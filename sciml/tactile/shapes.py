@@ -135,7 +135,7 @@ def _refuse(shape: str, **values: float | int | tuple[float | int, ...]) -> None
 
 
 def _on(axis: int, value: float, extent: float) -> Belongs:
-    return lambda x: (np.abs(x[..., axis] - value) < 1e-9 * extent).all(-1)
+    return lambda x: np.asarray((np.abs(x[..., axis] - value) < 1e-9 * extent).all(-1))
 
 
 def _mesh(

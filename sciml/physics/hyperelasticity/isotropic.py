@@ -6,6 +6,8 @@ with I1 F - F C = ½ ∂I2/∂F. Sources: see the package.
 """
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Protocol, final, runtime_checkable
 
 from jaxtyping import Float
@@ -59,12 +61,12 @@ class Isotropic:
 
     def _stress(self, F: Tensor, cof: Tensor, at: Invariants) -> Tensor:
         W1, W2, WJ = self.W.slopes(at)
+        parts = []
+        if W1 is not None:
+            parts.append((2 * W1)[..., None, None] * F)
         if W2 is not None:
-            W1 = W2 * at.I1 if W1 is None else W1 + W2 * at.I1
-        P = None if W1 is None else (2 * W1)[..., None, None] * F
+            inner = at.I1[..., None, None] * F - F @ (F.mT @ F)
+            parts.append((2 * W2)[..., None, None] * inner)
         if WJ is not None:
-            volume = WJ[..., None, None] * cof
-            P = volume if P is None else P + volume
-        if W2 is not None:
-            P = P - (2 * W2)[..., None, None] * (F @ (F.mT @ F))
-        return P
+            parts.append(WJ[..., None, None] * cof)
+        return reduce(add, parts)

@@ -25,8 +25,6 @@ from torch import Tensor
 from sciml.physics.hyperelasticity.invariants import Invariants
 from sciml.physics.hyperelasticity.tangent import Curvatures
 
-Slopes = tuple[Tensor | None, Tensor | None, Tensor | None]
-
 
 @final
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class StVenantKirchhoff:
         shape = I1 * I1 - 2 * I2 - 2 * I1 + 3
         return self.lam / 8 * (I1 - 3) ** 2 + self.mu / 4 * shape
 
-    def slopes(self, at: Invariants) -> Slopes:
+    def slopes(self, at: Invariants) -> tuple[Tensor, Tensor, None]:
         mu = self.mu.expand(at.I1.shape)
         return self.lam / 4 * (at.I1 - 3) + mu / 2 * (at.I1 - 1), -mu / 2, None
 
@@ -62,7 +60,7 @@ class NeoHookean:
         log = at.J.log()
         return self.mu * ((at.I1 - 3) / 2 - log) + self.lam / 2 * log**2
 
-    def slopes(self, at: Invariants) -> Slopes:
+    def slopes(self, at: Invariants) -> tuple[Tensor, None, Tensor]:
         return (self.mu / 2).expand(at.J.shape), None, (self.lam * at.J.log() - self.mu) / at.J
 
     def curvatures(self, at: Invariants) -> Curvatures:
@@ -87,7 +85,7 @@ class StableNeoHookean:
         shape = m / 2 * (at.I1 - 3 - ((at.I1 + 1) / 4).log())
         return shape + l / 2 * ((at.J - alpha) ** 2 - (1 - alpha) ** 2)
 
-    def slopes(self, at: Invariants) -> Slopes:
+    def slopes(self, at: Invariants) -> tuple[Tensor, None, Tensor]:
         m, l, alpha = self._own()
         return m / 2 * (1 - 1 / (at.I1 + 1)), None, l * (at.J - alpha)
 
@@ -111,7 +109,7 @@ class MooneyRivlin:
         shape = self.c10 * (I1 * J ** (-2 / 3) - 3) + self.c01 * (I2 * J ** (-4 / 3) - 3)
         return shape + self.kappa / 2 * (J - 1) ** 2
 
-    def slopes(self, at: Invariants) -> Slopes:
+    def slopes(self, at: Invariants) -> tuple[Tensor, Tensor, Tensor]:
         I1, I2, J = at
         W1, W2 = self.c10 * J ** (-2 / 3), self.c01 * J ** (-4 / 3)
         return W1, W2, self.kappa * (J - 1) - (2 * W1 * I1 + 4 * W2 * I2) / (3 * J)
@@ -137,7 +135,7 @@ class Yeoh:
         e = at.I1 * at.J ** (-2 / 3) - 3
         return e * (self.c1 + e * (self.c2 + e * self.c3)) + self.kappa / 2 * (at.J - 1) ** 2
 
-    def slopes(self, at: Invariants) -> Slopes:
+    def slopes(self, at: Invariants) -> tuple[Tensor, None, Tensor]:
         I1, _, J = at
         first, j = self._rates(at)[0], J ** (-2 / 3)
         return first * j, None, self.kappa * (J - 1) - 2 * first * j * I1 / (3 * J)

@@ -93,7 +93,7 @@ class IsotropicTangent:
         if W.W2 is not None:
             fg = (a.one * b.one).sum(0) / 4
             isotropic = _sum(isotropic, 2 * W.W2 * (self.I1 * dot - fg))
-            found = _sum(found, self._of_second_invariant(a, b, dot))
+            found = found + W.W2 * self._of_second_invariant(a, b, dot)
         if isotropic is not None:
             for i in range(3):
                 found[i, i] += isotropic
@@ -120,11 +120,11 @@ class IsotropicTangent:
         return torch.zeros_like(self.F) if found is None else found
 
     def _of_second_invariant(self, a: Along, b: Along, dot: Tensor) -> Tensor:
-        """W_2 (4 f gᵀ - 2 g fᵀ - 2 a·b F Fᵀ); `one` is twice f."""
+        """4 f gᵀ - 2 g fᵀ - 2 a·b F Fᵀ; `one` is twice f."""
         outer = a.one[:, None] * b.one[None]
         inner = outer - outer.transpose(0, 1) / 2
         spatial = torch.stack([_times(self.F, row) for row in self.F])
-        return self.W.W2 * (inner - 2 * dot * spatial)
+        return inner - 2 * dot * spatial
 
 
 def full(tangent: Tangent, like: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 3 3 3 3"]:

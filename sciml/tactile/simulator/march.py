@@ -181,7 +181,8 @@ class _Journey:
     divided: int = 0
 
     def __call__(self, state: State, steps: int) -> Trajectory:
-        u, v, holding = [state.u], [state.v], []
+        u, v = [state.u], [state.v]
+        holding: list[Tensor] = []
         for step in range(steps):
             try:
                 state, forces = self._through(state, step, 0.0, 1.0)
