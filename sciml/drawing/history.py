@@ -1,6 +1,7 @@
 """How training went: loss terms and weights by step, errors by step and by CPU-seconds."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +67,16 @@ def _draw_losses(history: History, run: Path) -> tuple[Path, str]:
             stack, (losses, weights), ("loss term (unweighted)", "weight"), strict=False
         ):
             for name, values in group.items():
-                _line(axes, history["step"], values, name, colours.get(name, "C7"))
+                colour = colours.get(name, "C7")
+                _line(axes, history["step"], values, name, colour, _starts(history))
             axes.set(yscale="log", ylabel=title)
             _mark_phases(axes, history, named=axes is stack[0])
         stack[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
         stack[-1].set_xlabel("step")
     ends = ", ".join(f"{name} {times_ten(_last(values))}" for name, values in losses.items())
     caption = f"Loss terms after {int(history['step'].max()):,} steps: {ends}."
+    if _starts(history):
+        caption += " Lines end with their phase, as a phase may train on another objective."
     if weights:
         last = ", ".join(f"{name} {times_ten(_last(v))}" for name, v in weights.items())
         caption += f" Their weights: {last}."
@@ -98,17 +102,29 @@ def _draw_errors(history: History, run: Path, prefix: str, quantity: str) -> tup
     return path, f"After {seconds:,.0f} CPU-seconds: {ends}. Best on the way: {best}."
 
 
-def _line(axes: Axes, x: np.ndarray, y: np.ndarray, name: str, colour: Any) -> None:
+def _line(
+    axes: Axes, x: np.ndarray, y: np.ndarray, name: str, colour: Any, breaks: Sequence[int] = ()
+) -> None:
+    """A line that is not joined to the rows `breaks`, where what it shows became another thing."""
     there = np.isfinite(x) & np.isfinite(y) & (y > 0)
-    marker = "o" if there.sum() < 40 else None
-    axes.plot(x[there], y[there], color=colour, label=name, marker=marker, markersize=3)
+    few = there.sum() < 40
+    for piece in np.split(np.arange(len(x)), breaks):
+        rows = piece[there[piece]]
+        marker = "o" if few or len(rows) == 1 else None
+        axes.plot(x[rows], y[rows], color=colour, label=name, marker=marker, markersize=3)
+        name = "_" + name.lstrip("_")  # one entry in the legend
+
+
+def _starts(history: History) -> list[int]:
+    """The rows where a phase begins, but for the first."""
+    phases = history["phase"]
+    return [i for i in range(1, len(phases)) if phases[i] and phases[i] != phases[i - 1]]
 
 
 def _mark_phases(axes: Axes, history: History, named: bool) -> None:
     """A thin upright line where a phase begins, with its name above it."""
     phases = history["phase"]
-    starts = [i for i in range(1, len(phases)) if phases[i] and phases[i] != phases[i - 1]]
-    for i in starts:
+    for i in _starts(history):
         at = history["step"][i - 1]
         axes.axvline(at, color="#5b6570", linewidth=0.8, linestyle=":")
         if named:
