@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from sciml.calculus.sphere import Harmonics, ReducedGaussian
 from sciml.calculus.sphere.grids import gauss
 from sciml.drawing.sheet import sheet
-from sciml.globe.figures import curves, ensembles, forecasts, scores
+from sciml.globe.figures import curves, ensembles, forecasts, one_day, scores
 
 
 @pytest.fixture
@@ -162,3 +162,26 @@ def test_spectra_match_truths_to_leads_and_mark_what_leaves(
     assert len(marks) == 2 and all({1, 3} <= set(mark.get_xdata()) for mark in marks)
     assert all((mark.get_ydata() >= lower.get_ylim()[1]).all() for mark in marks)
     assert "l = 3, where the truth does; the grid resolves 15" in caption
+
+
+def test_channels_have_their_own_order(tmp_path: Path, drawn: dict[str, Figure]) -> None:
+    """Metrics come by the alphabet, channels as the system has them; others come last."""
+    units = {"z": "m2 s-2", "u": "m s-1", "v": "m s-1"}
+    found = {f"{k}/{c}/6h": 0.5 for k in ("rmse", scores.RATIO) for c in ("a", "u", "v", "z")}
+    scores.draw(scores.arranged(found), tmp_path, units)
+    rows = [text.get_text() for text in drawn["scorecard"].axes[0].get_yticklabels()]
+    assert rows == ["z", "u", "v", "a"]
+    panels = [axes.get_ylabel() for axes in drawn["lead_times"].axes]
+    assert panels[:2] == ["RMSE of z (m2 s-2)", "RMSE of u (m s-1)"]
+    history = {f"metric/rmse/{c}/24h": 1.0 for c in ("u", "v", "z")} | {"step": 1, "loss/mse": 1}
+    assert [k.split("/")[2] for k in one_day(history, units) if "metric" in k] == ["z", "u", "v"]
+
+
+def test_a_cell_has_the_colour_of_the_number_in_it() -> None:
+    axes = Figure().subplots()
+    curves.scorecard(axes, np.array([[0.996, 1.0, 1.0049, 1.006]]), ["z"], [6, 12, 18, 24], "")
+    shown = axes.collections[0]
+    cells = shown.cmap(shown.norm(np.ravel(shown.get_array())))
+    assert [text.get_text() for text in axes.texts] == ["1.00", "1.00", "1.00", "1.01"]
+    assert (cells[:3] == cells[0]).all()
+    assert shown.norm(1.0) == 0.5, "1 is white"

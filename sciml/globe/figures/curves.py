@@ -1,15 +1,17 @@
 """Scores as curves and tables: error by lead time, spectra by wavenumber, the scorecard."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 #: Hours from tick to tick: the first with at most eight steps to the last lead time.
 STEPS = (1, 6, 24, 48, 120, 240, 720, 2400, 8760, 87600)
 
+T = TypeVar("T")
 #: Largest ratio of power to the truth's that is drawn.
 RATIOS = 2.0
 
@@ -18,6 +20,12 @@ def some(channels: Sequence[str], most: int) -> Sequence[str]:
     """At most so many of them, evenly from the first on."""
     count = len(channels)
     return channels if count <= most else [channels[i * count // most] for i in range(most)]
+
+
+def in_order(found: Mapping[str, T], channels: Iterable[str]) -> dict[str, T]:
+    """What is found by channel in the channels' own order; what is none of theirs comes last."""
+    known = [name for name in channels if name in found]
+    return {name: found[name] for name in [*known, *found]}
 
 
 def left_out(shown: Sequence[str], channels: Sequence[str]) -> str:
@@ -67,16 +75,18 @@ def spectra(
     upper.plot([], [], color="black", linewidth=0.9, linestyle=(0, (4, 2)), label="truth then")
     lower.axhline(1.0, color="black", linewidth=0.8)
     lower.set(xlabel="total wavenumber l", ylabel="ratio to truth", ylim=(0, RATIOS))
-    upper.set_ylabel(f"power of {name} ({units})²")
+    upper.set_ylabel(f"power of {name}\n({units})²")
     upper.legend(loc="lower left")
 
 
 def scorecard(
     axes: Axes, table: np.ndarray, rows: Sequence[str], hours: Sequence[float], title: str
 ) -> None:
-    """Ratios `[row, lead]` as coloured cells with their numbers; 1 is white, less is blue."""
-    largest = max(float(np.nanmax(table)), 1.05)
-    norm = TwoSlopeNorm(1.0, 0.0, min(largest, 2.0))
+    """Ratios `[row, lead]` as coloured cells with their numbers; 1 is white, less is blue.
+
+    The colour is that of the number as it is printed, and means the same in every scorecard.
+    """
+    table, norm = np.round(table, 2), Normalize(0.0, 2.0)
     shown = axes.pcolormesh(table, norm=norm, cmap="RdBu_r", edgecolors="white", linewidth=0.5)
     for (row, column), value in np.ndenumerate(table):
         dark = value < 0.4 or value > 1.7
@@ -91,5 +101,5 @@ def scorecard(
     axes.set(xlabel="lead time (h)")
     axes.set_title(title)
     bar = axes.figure.colorbar(shown, cax=axes.inset_axes((1.03, 0, 0.04, 1)))
-    bar.set_ticks([tick for tick in (0.0, 0.5, 1.0, 1.5, 2.0) if tick <= norm.vmax])
+    bar.set_ticks([0.0, 0.5, 1.0, 1.5, 2.0])
     bar.outline.set_linewidth(0.5)

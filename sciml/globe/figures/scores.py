@@ -39,10 +39,11 @@ def draw(table: Table, run: Path, units: Mapping[str, str]) -> Drawn:
     """Scorecard, curves, and those of an ensemble, where there are scores.
 
     Args:
-        units: of the channels.
+        units: of the channels, in whose order they are shown.
     """
     if RATIO not in table:
         return []
+    table = {kind: curves.in_order(scores, units) for kind, scores in table.items()}
     drawn = [_draw_scorecard(table[RATIO], run), _draw_curves(table, run, units)]
     return drawn + ([ensembles.draw(table, run, units)] if "crps" in table else [])
 
