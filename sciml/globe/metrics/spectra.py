@@ -3,7 +3,9 @@
 ratio_l = Σ P_l(f) / Σ P_l(t), sums over forecasts      below 1: blurred, above 1: noise
 
 The effective resolution is the first degree l >= 2 whose ratio leaves [0.75, 1/0.75], with the
-wavelength 2πa/l; no degree is reported where none does.
+wavelength 2πa/l. It is the first and not the last that is good: few forecasts whose large waves are
+off, as those of one that hardly differs from persistence are at long leads, may have the degree 2
+though smaller scales are kept. Where no degree leaves the band, neither number is reported.
 
 Source: C. Subich et al., arXiv:2501.19374, section 4, for 0.75.
 """
@@ -106,6 +108,9 @@ def effective_degree(
     ratio: Mapping[int, float] | np.ndarray, resolved: float = RESOLVED
 ) -> int | None:
     """The first degree l >= 2 whose power ratio leaves [resolved, 1/resolved], or None.
+
+    Degrees beyond it may be within the band again, and it may be 2 for a forecast near persistence;
+    None where every degree is within.
 
     Args:
         ratio: by degree, as a mapping or as an array from l = 0 on.
