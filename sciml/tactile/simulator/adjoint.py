@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 from sciml.tactile.materials import Material, Solid
 from sciml.tactile.simulator.balance import Balance, Body
 from sciml.tactile.simulator.newton import Newton
-from sciml.tactile.simulator.solver import Solver
+from sciml.tactile.simulator.solver import Solver, superlu
 
 #: Share of the largest right side met so far to which adjoint systems are solved.
 ADJOINT = 1e-10
@@ -54,7 +54,11 @@ class March:
         """λ of K λ = right, as accurate as the largest right side so far deserves."""
         size = float(np.linalg.norm(right))
         self.cotangent = max(self.cotangent, size)
-        return self.backward(K, right, min(1e-2, ADJOINT * self.cotangent / size))
+        accuracy = min(1e-2, ADJOINT * self.cotangent / size)
+        try:
+            return self.backward(K, right, accuracy)
+        except RuntimeError:  # an unstable balance: PARDISO asks for a positive definite matrix
+            return superlu(K)(right)
 
 
 @final
