@@ -5,8 +5,10 @@ only door to trimesh and to pytetwild (extra `mesh`).
 """
 
 from collections.abc import Mapping
+from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -234,8 +236,9 @@ def _tetrahedra(
             f"'{error}'; install the extra: pip install 'sciml-suite[mesh]'"
         ) from None
     diagonal = float(np.linalg.norm(np.ptp(points, axis=0)))
-    nodes, tets = pytetwild.tetrahedralize(
-        points, triangles, edge_length_fac=edge_length / diagonal, quiet=True
-    )[:2]
-    used, tets = np.unique(np.asarray(tets, dtype=np.int64), return_inverse=True)
+    with TemporaryDirectory() as folder, chdir(folder):  # it leaves a file where it is called
+        nodes, tets = pytetwild.tetrahedralize(
+            points, triangles, edge_length_fac=edge_length / diagonal, quiet=True
+        )[:2]
+        used, tets = np.unique(np.asarray(tets, dtype=np.int64), return_inverse=True)
     return np.asarray(nodes, dtype=float)[used], tets.reshape(-1, 4)
