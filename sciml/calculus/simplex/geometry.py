@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 def volumes(corners: Float[np.ndarray, "*m 4 3"]) -> Float[np.ndarray, "*m"]:
     """Signed volumes det[x_1 - x_0, x_2 - x_0, x_3 - x_0] / 6, negative if left-handed."""
-    return np.linalg.det(corners[..., 1:, :] - corners[..., :1, :]) / 6
+    return np.asarray(np.linalg.det(corners[..., 1:, :] - corners[..., :1, :]) / 6)
 
 
 def gradients(corners: Float[np.ndarray, "*m 4 3"]) -> Float[np.ndarray, "*m 4 3"]:
