@@ -150,10 +150,14 @@ def test_memory_holds_one_block_of_all_members(tmp_path: Path, monkeypatch) -> N
             tracemalloc.stop()
         return found
 
+    def least(members: int, leads: int, name: str) -> int:
+        """Of three, since threads of the session's other parts take memory too."""
+        return min(peak(members, leads, f"{name}{number}.zarr") for number in range(3))
+
     peak(2, 2, "warm.zarr")
-    short = peak(8, 4, "short.zarr")
-    assert peak(8, 24, "long.zarr") < 1.2 * short
-    assert peak(16, 24, "many.zarr") < 1.9 * short, "twice the members in half the leads"
+    short = least(8, 4, "short")
+    assert least(8, 24, "long") < 1.2 * short
+    assert least(16, 24, "many") < 1.9 * short, "twice the members in half the leads"
 
 
 def test_what_calls_its_members_realizations(tmp_path: Path) -> None:
