@@ -72,7 +72,7 @@ def test_forecast_and_score(run, tmp_path, capsys, options, number) -> None:
     ("options", "said"),
     [
         (["--members", "1"], "at least 2 members, got 1"),
-        (["--lag", "6"], "at least 2 members, got 0"),
+        (["--lag", "6"], "how many members the ensemble has; set --members"),
         (["--members", "3", "--ensemble", "lagged", "--lag", "6"], "a time that the data do not"),
         (["--members", "3", "--ensemble", "lagged"], "a lag > 0 for a lagged ensemble"),
         (["--members", "3", "--ensemble", "luck"], "invalid choice: 'luck'"),
