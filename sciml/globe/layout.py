@@ -85,13 +85,13 @@ def created(
 ) -> stores.Store:
     """A new store with its axes and variables; the layout is noted last."""
     store = stores.create(path)
-    try:
-        with stores.writing(path, begun=False):
+    with stores.writing(path, begun=False), stores.undone(path):
+        try:
             _lay_out(store, schema, attributes, leading, block)
-    except BaseException:
-        with suppress(OSError, RuntimeError):
-            store.close()
-        raise
+        except BaseException:
+            with suppress(OSError, RuntimeError):
+                store.close()
+            raise
     return store
 
 

@@ -346,3 +346,18 @@ def test_a_file_that_cannot_be_closed_hides_no_error(
     monkeypatch.setattr(stores.NetcdfStore, "close", failing)
     with pytest.raises(UserError, match="could not be written: NetCDF: HDF error"), out:
         out.put(0, sets.states(1))
+
+
+@pytest.mark.parametrize("name", ["f.zarr", "f.nc"])
+def test_what_another_process_made_meanwhile_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It appears after we looked: refused, and not taken away."""
+    path = tmp_path / name
+    with ForecastWriter(path, sets.CHANNELS, sets.GRID, [0], [21600]) as out:
+        out.put(0, sets.states(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(path), "exists", lambda *_, **__: False)
+        with pytest.raises(UserError, match="could not be written: File exists"):
+            stores.create(path)
+    assert len(open_forecast(path).time) == 1

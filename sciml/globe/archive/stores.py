@@ -93,11 +93,13 @@ def create(path: Path) -> Store:
     """
     if path.exists():
         raise UserError(f"{path} is there already; delete it, or give another name")
-    kind = ZarrStore if suffix_of(path) == ".zarr" else NetcdfStore
+    zarr = suffix_of(path) == ".zarr"
     with writing(path, begun=False):
         path.parent.mkdir(parents=True, exist_ok=True)
-        store = kind(path, "w-")
-        store.note({STATUS: INCOMPLETE})
+        path.mkdir() if zarr else path.touch(exist_ok=False)  # ours from here on, or refused
+        with undone(path):
+            store = ZarrStore(path, "w-") if zarr else NetcdfStore(path, "w")
+            store.note({STATUS: INCOMPLETE})
     return store
 
 
@@ -121,7 +123,7 @@ def writing(path: Path, begun: bool = True) -> Iterator[None]:
     """Turns what the operating system or a library says into one line.
 
     Args:
-        begun: there is something to go on with; else what there is of it is taken away.
+        begun: there is something to go on with.
 
     Raises:
         UserError: the disk is full, the folder cannot be written, a package is absent.
@@ -142,7 +144,6 @@ def writing(path: Path, begun: bool = True) -> Iterator[None]:
                 "goes on where it stopped"
             )
         else:
-            _remove(path)
             left = "nothing of it is left: " + ("make room" if full else "give another name")
         raise UserError(f"{path} could not be written: {said}; {left}") from error
 
@@ -152,10 +153,16 @@ def _full(path: Path, error: BaseException) -> bool:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
-    return not isinstance(error, FileExistsError) and shutil.disk_usage(folder).free < ROOM
+    room = shutil.disk_usage(folder)
+    return not isinstance(error, FileExistsError) and room.total > 0 and room.free < ROOM
 
 
-def _remove(path: Path) -> None:
-    """What was made of a store before it could be gone on with."""
-    with suppress(OSError):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+@contextmanager
+def undone(path: Path) -> Iterator[None]:
+    """Takes a store away that could not be begun; only for whoever has made it just now."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        raise
