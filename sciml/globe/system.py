@@ -91,6 +91,7 @@ def assemble(
         land: `[*grid]` or `[1, *grid]` share of land, for the coasts on maps.
         seed: of the order of the windows.
     """
+    _require_noise(noise, noise_at_every_step, members)
     data = windows(archive=archive, horizon=max(evaluation.steps), seed=seed)
     statistics, grid, channels = data.statistics, archive.grid, archive.channels
     spectral = grid.exact_degree > 0
@@ -144,6 +145,16 @@ def _taken(network: Callable[..., nn.Module], given: Mapping[str, Any]) -> dict[
     """Those of the arguments that a network names."""
     known = inspect.signature(network).parameters
     return {name: value for name, value in given.items() if name in known}
+
+
+def _require_noise(noise: float, at_every_step: bool, members: int) -> None:
+    """Refuses noise at every step where there is none, or where members differ by their first."""
+    if at_every_step and (not noise or members > 1):
+        got = "system.noise=0" if not noise else f"system.members={members}"
+        raise UserError(
+            "system.noise_at_every_step: expected noise and a single forecast, got "
+            f"{got}; set system.noise_at_every_step=false"
+        )
 
 
 def _fitting(terms: Mapping[str, nn.Module], members: int, noise: float) -> dict[str, nn.Module]:

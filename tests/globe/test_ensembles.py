@@ -203,6 +203,14 @@ def test_what_makes_no_ensemble_is_one_line_and_no_store(archive, tmp_path, aske
         ({"members": 2, "noise": 0.1, "losses": {"mse": MSE}}, "a loss of ensembles.* got mse"),
         ({"members": 1, "noise": 0.1, "losses": {"c": FairCRPS}}, "losses.c is one of ensembles"),
         ({"members": 0, "noise": 0.1, "losses": {"mse": MSE}}, "a number >= 1, got 0"),
+        (
+            {"members": 2, "noise": 0.1, "losses": {"crps": FairCRPS}, "noise_at_every_step": True},
+            "a single forecast, got system.members=2",
+        ),
+        (
+            {"members": 1, "noise": 0.0, "losses": {"mse": MSE}, "noise_at_every_step": True},
+            "expected noise .* got system.noise=0",
+        ),
     ],
 )
 def test_losses_and_members_fit(archive, given, said) -> None:
