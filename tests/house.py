@@ -100,7 +100,8 @@ XARRAY_READS = {
     *("open_dataset", "open_mfdataset", "open_zarr", "open_dataarray", "open_datatree"),
     *("load_dataset", "load_dataarray", "load_datatree"),
 }
-READERS = (*ARCHIVE, *FIGURES, "sciml/runs.py", "sciml/pinn/reference.py")
+RECORDINGS = ("sciml/tactile/sensor/recording.py",)  # measured presses of real sensors
+READERS = (*ARCHIVE, *FIGURES, *RECORDINGS, "sciml/runs.py", "sciml/pinn/reference.py")
 
 NAMELESS = {"utils", "util", "helpers", "common", "misc", "core", "base"}
 NAMED_AFTER_ALL = {"sciml/balance/base.py"}

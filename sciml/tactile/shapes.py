@@ -5,7 +5,7 @@ with six more triangles each, whose prisms are cut along the smaller node number
 therefore share whole faces.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import permutations
 
 import numpy as np
@@ -42,7 +42,7 @@ def block(
     return _mesh(nodes, _kuhn(cells), surfaces, largest)
 
 
-def pad(width: float, depth: float, thickness: float, cells: tuple[int, int, int]) -> Mesh:
+def pad(width: float, depth: float, thickness: float, cells: Sequence[int]) -> Mesh:
     """The gel of a flat, GelSight-like sensor, centred on the z axis.
 
     Its `back` (z = 0) is glued to the camera's window, its `front` (z = thickness) touches; the
@@ -50,12 +50,15 @@ def pad(width: float, depth: float, thickness: float, cells: tuple[int, int, int
 
     Args:
         width, depth, thickness: along x, y, z, m, > 0.
-        cells: bricks along each axis, ≥ 1; six tetrahedra each.
+        cells: bricks along each of the three axes, ≥ 1; six tetrahedra each.
 
     Raises:
-        UserError: a length or number of cells that is not positive.
+        UserError: a length or number of cells that is not positive; another number of axes.
     """
-    brick = block((width, depth, thickness), cells)
+    if len(cells) != 3:
+        raise UserError(f"pad: expected cells along three axes, got {list(cells)}")
+    along_x, along_y, along_z = cells
+    brick = block((width, depth, thickness), (along_x, along_y, along_z))
     surfaces = {
         "back": brick.surface("bottom"),
         "front": brick.surface("top"),

@@ -1,0 +1,29 @@
+"""Camera-based tactile sensors: markers, depth, normals, pressure, shear and forces by taxel."""
+
+from sciml.tactile.sensor.camera import Camera, Fisheye, Lens, Pinhole, Pose, looking
+from sciml.tactile.sensor.markers import Markers, fibonacci, grid
+from sciml.tactile.sensor.sensor import Sensor
+from sciml.tactile.sensor.surface import Places, Surface
+from sciml.tactile.sensor.taxels import Taxels
+from sciml.tactile.sensor.traction import Traction, consistent, lumped
+from sciml.tactile.sensor.view import View
+
+__all__ = [
+    "Camera",
+    "Fisheye",
+    "Lens",
+    "Markers",
+    "Pinhole",
+    "Places",
+    "Pose",
+    "Sensor",
+    "Surface",
+    "Taxels",
+    "Traction",
+    "View",
+    "consistent",
+    "fibonacci",
+    "grid",
+    "looking",
+    "lumped",
+]
