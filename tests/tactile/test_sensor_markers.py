@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from sciml.calculus import simplex
 from sciml.contracts import UserError
 from sciml.tactile.elements import Elements
-from sciml.tactile.sensor import Sensor, Surface, fibonacci, grid
+from sciml.tactile.sensor import Sensor, Surface, fibonacci, grid, located
 from sciml.tactile.sensor.markers import Markers
 from sciml.tactile.sensor.triangle import lattice, quadrature, shape, slopes
 from sciml.tactile.shapes import dome, pad
@@ -133,6 +133,20 @@ def test_gradient_from_displacements_to_pixels(make, degree: int) -> None:
     assert found == pytest.approx(central, rel=1e-8)
 
 
+@pytest.mark.parametrize("make", [flat, round_])
+def test_markers_of_an_image_are_found_on_the_gel(make) -> None:
+    sensor = make()
+    pixels = sensor.pixels_at_rest.numpy()
+    points = located(sensor.surface, sensor.camera, pixels)
+    rest = sensor.markers.positions(sensor.surface.still()).numpy()
+    assert np.abs(points - rest).max() <= 1e-15
+    fewer = sensor.with_markers(points[::2])
+    assert len(fewer.markers) == len(points[::2]) and len(sensor.markers) == len(points)
+    assert np.abs(fewer.pixels_at_rest.numpy() - pixels[::2]).max() <= 1e-11
+    with pytest.raises(UserError, match="see surface .* at rest, got 1 of 2 that do not .number 1"):
+        located(sensor.surface, sensor.camera, np.array([pixels[0], [-20.0, -5.0]]))
+
+
 def test_which_markers_are_seen() -> None:
     sensor = flat()
     u = sensor.surface.still()
@@ -210,6 +224,15 @@ def test_a_sensor_is_one_yaml(name: str, markers: int, taxels: int) -> None:
     assert float(sensor.material.density) == 1070
     found, central = directional(sensor.marker_pixels, smooth(sensor.elements), 1e-6)
     assert found == pytest.approx(central, rel=1e-7)
+
+
+def test_the_sensor_of_the_documents_is_built() -> None:
+    page = (CONF.parents[1] / "docs/tactile.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    names: dict = {}
+    exec(code, names)
+    assert names["pixels"].shape == (63, 2) and names["depth"].shape == (60, 80)
+    assert names["normals"][30, 40].tolist() == pytest.approx([0, 0, 1], abs=1e-14)
 
 
 def test_the_dome_has_the_published_camera() -> None:

@@ -1,7 +1,8 @@
 """Camera-based tactile sensors: markers, depth, normals, pressure, shear and forces by taxel."""
 
 from sciml.tactile.sensor.camera import Camera, Fisheye, Lens, Pinhole, Pose, looking
-from sciml.tactile.sensor.markers import Markers, fibonacci, grid
+from sciml.tactile.sensor.markers import Markers, fibonacci, grid, located
+from sciml.tactile.sensor.recording import Recording
 from sciml.tactile.sensor.sensor import Sensor
 from sciml.tactile.sensor.surface import Places, Surface
 from sciml.tactile.sensor.taxels import Taxels
@@ -16,6 +17,7 @@ __all__ = [
     "Pinhole",
     "Places",
     "Pose",
+    "Recording",
     "Sensor",
     "Surface",
     "Taxels",
@@ -24,6 +26,7 @@ __all__ = [
     "consistent",
     "fibonacci",
     "grid",
+    "located",
     "looking",
     "lumped",
 ]

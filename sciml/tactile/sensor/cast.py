@@ -58,7 +58,7 @@ def cast(surface: Surface, u: Float[Tensor, "n 3"], camera: Camera) -> Hits:
         vertices = np.einsum("ma,kai->kmi", N, corners)
         triangle, piece, pixel = _pairs(vertices, np.array(pieces), camera)
     flat = vertices[triangle[:, None], np.array(pieces)[piece]]
-    inside, distance = _flat(flat, origin, directions[pixel])
+    inside, distance = on_planes(flat, origin, directions[pixel])
     kept = (inside.min(1) >= -MISSED[surface.degree]) & (distance > 0)
     triangle, piece, pixel = triangle[kept], piece[kept], pixel[kept]
     distance, inside = distance[kept], inside[kept]
@@ -102,9 +102,9 @@ def _pairs(
     return triangle[box], piece[box], pixel
 
 
-def _flat(
-    corners: np.ndarray, origin: np.ndarray, along: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def on_planes(
+    corners: Float[np.ndarray, "p 3 3"], origin: Float[np.ndarray, "3"], along: np.ndarray
+) -> tuple[Float[np.ndarray, "p 3"], Float[np.ndarray, " p"]]:
     """Barycentric coordinates and distances of rays on planes of triangles, by pairs."""
     a = corners[:, 0]
     b, c = corners[:, 1] - a, corners[:, 2] - a

@@ -12,6 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sciml.contracts import UserError
+from sciml.tactile.sensor.camera import Camera
+from sciml.tactile.sensor.cast import on_planes
 from sciml.tactile.sensor.surface import Places, Surface
 
 #: Share of the surface's longest edge that a marker may lie off it (domes are polyhedra).
@@ -57,6 +59,35 @@ def fibonacci(count: int, radius: float, opening: float) -> Float[np.ndarray, "k
     z = 1 - (1 - np.cos(np.deg2rad(opening))) * (index + 0.5) / count
     r, angle = np.sqrt(1 - z**2), GOLDEN_ANGLE * index
     return radius * np.column_stack([r * np.cos(angle), r * np.sin(angle), z])
+
+
+def located(
+    surface: Surface, camera: Camera, pixels: Float[np.ndarray, "k 2"]
+) -> Float[np.ndarray, "k 3"]:
+    """Where markers found in an image of the undeformed gel lie on it, m.
+
+    Args:
+        surface: that they are printed on, straight at rest.
+        camera: that saw them.
+        pixels: `[k, 2]` (column, row).
+
+    Raises:
+        UserError: pixels that see no point of the surface, or are not numbers.
+    """
+    corners = surface.elements.nodes[surface.triangles[:, :3].numpy()]
+    origin, along = (x.detach().numpy() for x in camera.rays(torch.from_numpy(pixels)))
+    marker, triangle = np.indices((len(pixels), len(corners))).reshape(2, -1)
+    inside, distance = on_planes(corners[triangle], origin, along[marker])
+    distance = np.where((inside.min(1) >= -1e-9) & (distance > 0), distance, np.inf)
+    distance = distance.reshape(len(pixels), -1).min(1)
+    lost = np.flatnonzero(~np.isfinite(distance))
+    if len(lost):
+        raise UserError(
+            f"markers: expected pixels that see surface '{surface.name}' at rest, got {len(lost)} "
+            f"of {len(pixels)} that do not (number {lost[0]} at {_shown(pixels[lost[0]])}); leave "
+            "them out, or correct the camera"
+        )
+    return origin + distance[:, None] * along
 
 
 @final

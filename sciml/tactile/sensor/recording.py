@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float
 
 from sciml import atomic
 from sciml.contracts import UserError
@@ -71,7 +71,7 @@ class Recording:
         position: `[t, 3]`, m.
         orientation: `[t, 4]`, unit quaternions (w, x, y, z).
         markers: `[t, k, 2]`, pixels; NaN where a marker is lost.
-        image: `[t, rows, columns, 3]`.
+        image: `[t, rows, columns, 3]`, 0 … 255.
         press: `[t]`; all one press if None.
         attributes: global attributes: title, source, image_width …
 
@@ -79,13 +79,13 @@ class Recording:
         UserError: shapes that differ, values that are no recording or look like other units.
     """
 
-    time: Float[np.ndarray, " t"]
-    force: Float[np.ndarray, "t 3"]
-    position: Float[np.ndarray, "t 3"]
-    orientation: Float[np.ndarray, "t 4"]
-    markers: Float[np.ndarray, "t k 2"] | None = None
-    image: UInt8[np.ndarray, "t rows columns 3"] | None = None
-    press: Int[np.ndarray, " t"] | None = None
+    time: np.ndarray
+    force: np.ndarray
+    position: np.ndarray
+    orientation: np.ndarray
+    markers: np.ndarray | None = None
+    image: np.ndarray | None = None
+    press: np.ndarray | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,6 +97,7 @@ class Recording:
             self._refuse_outside(*self.size)
 
     def __len__(self) -> int:
+        """Number of samples."""
         return len(self.time)
 
     @property

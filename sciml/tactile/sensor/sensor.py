@@ -8,6 +8,7 @@ Whatever comes out is differentiable by torch with respect to u and f, in float6
 """
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from typing import final
 
@@ -69,6 +70,18 @@ class Sensor:
         self._refuse_unseen()
         middle = self.elements.nodes[self.surface.nodes.numpy()].mean(0, keepdims=True)
         self.taxels = Taxels(self.surface, middle if taxels is None else taxels)
+
+    def with_markers(self, points: Float[np.ndarray, "k 3"]) -> "Sensor":
+        """The same sensor with other markers: where a recording has them, by `located`.
+
+        Raises:
+            UserError: markers outside the camera's image or off the front.
+        """
+        found = copy(self)
+        found.__dict__.pop("pixels_at_rest", None)
+        found.markers = Markers(self.surface, points)
+        found._refuse_unseen()
+        return found
 
     def marker_pixels(self, u: Float[Tensor, "n 3"]) -> Float[Tensor, "k 2"]:
         """(column, row) of all markers.
