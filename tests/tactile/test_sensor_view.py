@@ -139,13 +139,20 @@ def test_a_dome_seen_from_its_centre(degree: int) -> None:
     longest = float((corners - corners.roll(1, 1)).norm(dim=-1).max())
     assert (radius <= 0.015 + 1e-15).all() and (0.015 - radius).max() < longest**2 / 4 / 0.015
     assert ((view.normals * view.points).sum(-1) / radius).min() > 0.98
+    # the nodes' mean normals are an order nearer to the sphere's than the facets'
+    away = view.points / radius[:, None]
+    inner = view.points[:, 2] > 0.005  # at the rim, means are one-sided
+    facets, smooth = (
+        (n - away)[inner].norm(dim=-1).max() for n in (view.normals, view.smooth_normals)
+    )
+    assert smooth < facets / 4
     # the image's pixels closer to the axis than the rim are all seen
     along = view.camera.rays(view.camera.grid().reshape(-1, 2))[1]
     up = torch.nonzero(along[:, 2] > 0.05)[:, 0]
     assert torch.isin(up, view.pixel).all()
 
 
-@pytest.mark.parametrize("what", ["depth", "distance", "points", "normals"])
+@pytest.mark.parametrize("what", ["depth", "distance", "points", "normals", "smooth_normals"])
 @pytest.mark.parametrize(
     "make", [lambda: flat(2, tilted()), lambda: flat(1, tilted()), round_], ids=["P2", "P1", "dome"]
 )

@@ -71,6 +71,18 @@ class View:
         return self.surface.normals(self.u, self.places)
 
     @cached_property
+    def smooth_normals(self) -> Float[Tensor, "h 3"]:
+        """Normals without jumps between triangles: the nodes' means, interpolated.
+
+        Nearer to those of a smooth front than `normals`, which are the mesh's own.
+        """
+        field = self.u.new_zeros(self.u.shape).index_copy(
+            0, self.surface.nodes, self.surface.node_normals(self.u)
+        )
+        found = self.of(field)
+        return found / found.norm(dim=-1, keepdim=True)
+
+    @cached_property
     def depth(self) -> Float[Tensor, " h"]:
         """Depth along the optical axis, m."""
         return self.camera.within(self.points)[:, 2]
