@@ -13,11 +13,14 @@ from torch import Tensor
 from sciml.drawing import Drawn
 from sciml.drawing.sheet import colour_bar, sheet
 from sciml.tactile.sensor import Camera, Sensor, Traction, View, lumped
+from sciml.tactile.sensor.optics import dotted
 
 #: Pixels across that maps are drawn with, at most.
 ACROSS = 320
 #: Share of the image's width that the longest arrow takes.
 LONGEST = 0.08
+#: Radius of a marker, as a share of the image's width.
+DOT = 0.006
 #: Arrows across a map, and the share of the largest below which one is left out.
 ARROWS, VISIBLE = 20, 0.1
 FRAME = "#5b6570"
@@ -26,7 +29,7 @@ FRAME = "#5b6570"
 def draw(
     sensor: Sensor, u: Float[Tensor, "n 3"], run: Path, forces: Float[Tensor, "n 3"] | None = None
 ) -> Drawn:
-    """Marker flow and maps of one state, as `markers.png` and `maps.png` of a run.
+    """Marker flow, maps and camera image of one state: `markers`, `maps` and `images.png` of a run.
 
     Args:
         sensor: that measures.
@@ -35,7 +38,8 @@ def draw(
         forces: `[n, 3]` on the nodes, N, for pressure, shear and taxels; left out if None.
     """
     with torch.no_grad():
-        return [_markers(sensor, u, run), _maps(sensor, u, run, forces)]
+        drawn = [_markers(sensor, u, run), _maps(sensor, u, run, forces)]
+        return drawn if sensor.optics is None else [*drawn, _images(sensor, u, run)]
 
 
 def flow(axes: Axes, sensor: Sensor, u: Float[Tensor, "n 3"]) -> float:
@@ -148,6 +152,24 @@ def _maps(sensor: Sensor, u: Tensor, run: Path, forces: Tensor | None) -> tuple[
         f"{traction.shear.norm(dim=-1).max() / 1e3:.3g} kPa, forces by taxel; the total force is "
         f"({', '.join(f'{f:.3g}' for f in total)}) N."
     )
+
+
+def _images(sensor: Sensor, u: Tensor, run: Path) -> tuple[Path, str]:
+    share = min(1.0, ACROSS / sensor.camera.width)
+    camera = sensor.camera if share == 1 else sensor.camera.scaled(share)
+    with sheet(run, "images", (9.0, 3.2)) as (figure, path):
+        states = {"at rest": sensor.surface.still(), "now": u}
+        for axes, (name, state) in zip(figure.subplots(1, 2), states.items(), strict=True):
+            plain = sensor.image(state, share).nan_to_num(0.0)
+            at = camera.project(sensor.markers.positions(state))
+            width, height = sensor.camera.width, sensor.camera.height
+            extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+            dots = dotted(plain, at, DOT * camera.width)
+            axes.imshow(dots.clamp(0, 1).numpy(), extent=extent, interpolation="nearest")
+            _image_plane(axes, width, height)
+            axes.grid(False)
+            axes.set_title(f"camera, {name}")
+    return path, "What the camera sees at rest and now, its markers as dark dots."
 
 
 def _since_rest(view: View, rest: View, name: str) -> Tensor:

@@ -8,8 +8,9 @@ import pytest
 import xarray
 
 from sciml.contracts import UserError
-from sciml.tactile.sensor import recording
+from sciml.tactile.sensor import located, recording
 from sciml.tactile.sensor.recording import COORDINATES, LAYOUT, VARIABLES, Recording
+from tests.tactile.sensors import THICK, flat
 
 TIMES, MARKERS = 4, 3
 
@@ -82,6 +83,23 @@ def test_dimensions_may_be_in_another_order(tmp_path: Path) -> None:
 def test_flow_since_the_first_sample() -> None:
     flow, markers = press().flow(), press().markers
     assert (flow[0] == 0).all() and np.array_equal(flow[2], markers[2] - markers[0])
+
+
+def test_a_simulated_recording_is_what_the_sensor_sees(tmp_path: Path) -> None:
+    sensor = flat()
+    still = sensor.surface.still()
+    aside = still.clone()
+    aside[:, 0] = 0.005  # the last of five columns leaves the image
+    zero = np.zeros((2, 3))
+    made = recording.simulated(sensor, [still, aside], np.array([0.0, 0.1]), zero, zero)
+    recording.write(tmp_path / "press.nc", made)
+    found = recording.read(tmp_path / "press.nc")
+    assert found.size == (40, 30) and found.attributes["source"] == "simulated by sciml"
+    flow = found.flow()[1].reshape(4, 5, 2)
+    assert flow[:, :4] == pytest.approx(np.broadcast_to([12.5, 0], (4, 4, 2)), abs=1e-12)  # 40 5/16
+    assert np.isnan(flow[:, 4]).all()
+    points = located(sensor.surface, sensor.camera, found.markers[0])
+    assert np.abs(points[:, 2] - THICK).max() <= 1e-15
 
 
 def test_the_size_of_the_image() -> None:

@@ -9,16 +9,19 @@ import torch
 from matplotlib.figure import Figure
 
 from sciml.tactile import figures
+from sciml.tactile.sensor import Lamps
 from tests.tactile.sensors import flat, round_, smooth
 
 
 @pytest.mark.parametrize(("make", "touched"), [(flat, True), (round_, False)])
 def test_pictures_are_drawn(make, touched: bool, tmp_path: Path) -> None:
     sensor = make()
+    sensor.optics = Lamps([0, 180], 30, [[0.8, 0.1, 0.1], [0.1, 0.8, 0.8]]) if touched else None
     u = smooth(sensor.elements).requires_grad_(True)  # as it comes out of a fit
     f = torch.from_numpy(np.random.default_rng(0).normal(size=tuple(u.shape)))
     drawn = figures.draw(sensor, u, tmp_path, f if touched else None)
-    assert [path.name for path, _ in drawn] == ["markers.png", "maps.png"]
+    names = ["markers.png", "maps.png", *(["images.png"] if touched else [])]
+    assert [path.name for path, _ in drawn] == names
     for path, _ in drawn:
         assert np.ptp(matplotlib.image.imread(path)[..., :3]) > 0.9
     longest = float(sensor.flow(u).norm(dim=1).max().detach())

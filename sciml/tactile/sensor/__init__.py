@@ -2,6 +2,7 @@
 
 from sciml.tactile.sensor.camera import Camera, Fisheye, Lens, Pinhole, Pose, looking
 from sciml.tactile.sensor.markers import Markers, fibonacci, grid, located
+from sciml.tactile.sensor.optics import Lamps, Optics, PixelNetwork
 from sciml.tactile.sensor.recording import Recording
 from sciml.tactile.sensor.sensor import Sensor
 from sciml.tactile.sensor.surface import Places, Surface
@@ -12,9 +13,12 @@ from sciml.tactile.sensor.view import View
 __all__ = [
     "Camera",
     "Fisheye",
+    "Lamps",
     "Lens",
     "Markers",
+    "Optics",
     "Pinhole",
+    "PixelNetwork",
     "Places",
     "Pose",
     "Recording",

@@ -27,7 +27,12 @@ from sciml import atomic
 from sciml.contracts import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray
+    from torch import Tensor
+
+    from sciml.tactile.sensor.sensor import Sensor
 
 LAYOUT = "sciml tactile recording 1"
 #: Variable → its dimensions and unit.
@@ -169,6 +174,33 @@ class Recording:
                 f"{int(outside.sum())} outside (marker {marker} at time {time}: column "
                 f"{column[time, marker]:.1f}, row {row[time, marker]:.1f}); write NaN where lost"
             )
+
+
+def simulated(
+    sensor: "Sensor",
+    displacements: "Sequence[Tensor]",
+    time: Float[np.ndarray, " t"],
+    force: Float[np.ndarray, "t 3"],
+    position: Float[np.ndarray, "t 3"],
+    orientation: Float[np.ndarray, "t 4"] | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> Recording:
+    """What a sensor would have recorded: its markers' pixels; NaN where they leave the image.
+
+    Args:
+        sensor: that is simulated.
+        displacements: `[n, 3]` at every time, m, as in `Trajectory.u`.
+        time, force, position, orientation: as in `Recording`; not turned if None.
+        attributes: further global ones.
+    """
+    markers = np.stack([sensor.marker_pixels(u).detach().numpy() for u in displacements])
+    seen = np.stack([sensor.seen(u).detach().numpy() for u in displacements])
+    markers[~seen] = np.nan
+    if orientation is None:
+        orientation = np.tile([1.0, 0.0, 0.0, 0.0], (len(time), 1))
+    size = {"image_width": sensor.camera.width, "image_height": sensor.camera.height}
+    own = {"source": "simulated by sciml", **size, **(attributes or {})}
+    return Recording(time, force, position, orientation, markers, attributes=own)
 
 
 def write(path: str | Path, recording: Recording) -> None:

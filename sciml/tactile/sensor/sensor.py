@@ -23,6 +23,7 @@ from sciml.tactile.materials import Material
 from sciml.tactile.mesh import Mesh
 from sciml.tactile.sensor.camera import Camera
 from sciml.tactile.sensor.markers import Markers
+from sciml.tactile.sensor.optics import Optics
 from sciml.tactile.sensor.surface import Surface
 from sciml.tactile.sensor.taxels import Taxels
 from sciml.tactile.sensor.view import View
@@ -41,6 +42,7 @@ class Sensor:
         front: name of the surface that touches.
         held: names of the surfaces that are glued to the sensor's core.
         degree: of the elements.
+        optics: colours of the front, for `image`.
 
     Attributes:
         elements, surface: the gel's elements and its front.
@@ -60,7 +62,9 @@ class Sensor:
         front: str = "front",
         held: Sequence[str] = ("back",),
         degree: int = 2,
+        optics: Optics | None = None,
     ) -> None:
+        self.optics = optics
         self.elements, self.material, self.camera = Elements(mesh, degree), material, camera
         self.surface = Surface(self.elements, front)
         self.held = tuple(held)
@@ -114,6 +118,21 @@ class Sensor:
         """
         camera = self.camera if share == 1.0 else self.camera.scaled(share)
         return View(self.surface, u, camera)
+
+    def image(self, u: Float[Tensor, "n 3"], share: float = 1.0) -> Float[Tensor, "height width 3"]:
+        """Red, green and blue in [0, 1] of every pixel; NaN where the front is not seen.
+
+        Arguments: see `view`.
+
+        Raises:
+            UserError: a sensor without optics.
+        """
+        if self.optics is None:
+            raise UserError(
+                "image: expected a sensor with optics, got none; give it lamps or a fitted network"
+            )
+        view = self.view(u, share)
+        return view.image(self.optics(view.points, view.smooth_normals))
 
     def _refuse_unseen(self) -> None:
         at = self.markers.positions(self.surface.still())
