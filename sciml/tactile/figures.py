@@ -214,7 +214,8 @@ def _image_plane(axes: Axes, width: int, height: int) -> None:
 def _bar(axes: Axes, drawn: Any, label: str) -> None:
     """A colour bar with its quantity and unit on top."""
     colour_bar(axes, drawn)
-    axes.child_axes[-1].set_title(label, fontsize=8.5, loc="left", pad=4)
+    bar: Any = axes.child_axes[-1]
+    bar.set_title(label, fontsize=8.5, loc="left", pad=4)
 
 
 def _round_down(value: float) -> float:

@@ -72,6 +72,26 @@ def test_a_traction_of_the_elements_space_is_exact(degree: int) -> None:
 
 @BOTH
 @DEGREES
+def test_a_smooth_traction_is_approached(degree: int, solve) -> None:
+    """Errors at inner nodes fall as h² when lumped, as h^(degree + 1) at least when consistent."""
+    errors = []
+    for n in (4, 8):
+        surface = front(degree, (4 * n // 3, n, 1))
+
+        def traction(at: Tensor) -> Tensor:
+            x, y, _ = (at / 0.005).unbind(-1)
+            return torch.stack([0 * x, 0 * x, -1e3 * torch.cos(x) * torch.cos(y)], dim=-1)
+
+        found = solve(surface, surface.still(), loaded(surface, surface.still(), traction))
+        at = surface.rest[surface.nodes]
+        inner = (at[:, 0].abs() < 0.0055) & (at[:, 1].abs() < 0.004)
+        errors.append(float((found.vectors - traction(at))[inner].abs().max()))
+    order = 2 if solve is lumped else degree + 1
+    assert np.log2(errors[0] / errors[1]) > order - 0.35, errors
+
+
+@BOTH
+@DEGREES
 @pytest.mark.parametrize("make", [flat, round_])
 def test_the_integral_of_traction_is_the_total_force(make, degree: int, solve) -> None:
     sensor = make(degree)

@@ -11,10 +11,12 @@ from omegaconf import OmegaConf
 from sciml.calculus import simplex
 from sciml.contracts import UserError
 from sciml.tactile.elements import Elements
+from sciml.tactile.materials import neo_hookean
 from sciml.tactile.sensor import Sensor, Surface, fibonacci, grid, located
 from sciml.tactile.sensor.markers import Markers
 from sciml.tactile.sensor.triangle import lattice, quadrature, shape, slopes
 from sciml.tactile.shapes import dome, pad
+from sciml.tactile.simulator import DeadLoad, Newton, Simulator
 from tests.tactile.sensors import (
     DEPTH,
     GEL,
@@ -131,6 +133,28 @@ def test_gradient_from_displacements_to_pixels(make, degree: int) -> None:
     sensor = make(degree)
     found, central = directional(sensor.marker_pixels, smooth(sensor.elements), 1e-6)
     assert found == pytest.approx(central, rel=1e-8)
+
+
+def test_gradient_from_stiffness_to_pixels() -> None:
+    """Through the simulator: d(w·pixels)/dE of a pad pushed aside by 30 mN."""
+    sensor = Sensor(
+        pad(WIDTH, DEPTH, THICK, (4, 3, 1)), GEL, pinhole(), grid(5, 4, 0.0025, THICK), degree=1
+    )
+    weights = torch.from_numpy(sensor.elements.surface_weights("front"))
+    f = weights[:, None] * torch.tensor([100.0, 40.0, -60.0])  # Pa
+    simulator = Simulator(sensor.elements, sensor.held, terms=[DeadLoad()], newton=Newton(1e-12))
+    w = torch.from_numpy(np.random.default_rng(0).normal(size=(20, 2)))
+
+    def measured(E: torch.Tensor) -> torch.Tensor:
+        loads = [(torch.stack([0 * f, f]),)]
+        trajectory = simulator(neo_hookean(E, 0.3), 1, parameters=loads)
+        return (w * sensor.flow(trajectory.u[-1])).sum()
+
+    E = torch.tensor(2e3, dtype=torch.float64, requires_grad=True)
+    measured(E).backward()
+    with torch.no_grad():
+        central = (measured(E * 1.0001) - measured(E * 0.9999)) / (2e-4 * E)
+    assert float(E.grad) == pytest.approx(float(central), rel=1e-6)
 
 
 @pytest.mark.parametrize("make", [flat, round_])

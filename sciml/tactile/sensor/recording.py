@@ -251,7 +251,7 @@ def read(path: str | Path) -> Recording:
         raise UserError(
             f"recording: expected a NetCDF file, got '{path}': {str(error).splitlines()[0]}"
         ) from error
-    values = {name: _variable(dataset, name, path) for name in VARIABLES}
+    values: dict[str, Any] = {name: _variable(dataset, name, path) for name in VARIABLES}
     return Recording(**values, attributes=dict(dataset.attrs))
 
 

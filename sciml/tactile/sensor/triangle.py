@@ -46,13 +46,13 @@ def quadrature() -> tuple[Float[Tensor, "q 3"], Float[Tensor, " q"]]:
         for corner in range(3):
             points.append([1 - 2 * b if i == corner else b for i in range(3)])
             weights.append((155 + sign * root) / 1200)
-    of = {"dtype": torch.float64}
-    return torch.tensor(points, **of), torch.tensor(weights, **of)
+    return torch.tensor(points, dtype=torch.float64), torch.tensor(weights, dtype=torch.float64)
 
 
 def lattice(parts: int) -> tuple[Float[np.ndarray, "m 3"], list[tuple[int, int, int]]]:
     """A triangle cut into parts² equal ones: barycentric coordinates of corners, and whose."""
-    number, points = {}, []
+    number: dict[tuple[int, int], int] = {}
+    points: list[tuple[float, float, float]] = []
     for i in range(parts + 1):
         for j in range(parts + 1 - i):
             number[i, j] = len(points)
