@@ -39,6 +39,15 @@ class Diverged(Exception):
     exit_code = 3
 
 
+class Interrupted(Exception):
+    """A signal ended the run in good order: its last step is saved, and it goes on from there.
+
+    Exit code 75, which means: not now, try again.
+    """
+
+    exit_code = 75
+
+
 @dataclass(frozen=True)
 class Direction:
     """A gradient instead of weights, for the few balancing rules that are not weights.

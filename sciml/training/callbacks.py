@@ -34,9 +34,14 @@ class Save(pl.Callback):
         self, trainer: pl.Trainer, module: Fit, outputs: Any, batch: Any, batch_index: int
     ) -> None:
         step = trainer.global_step
-        if step != self.saved_at and (step % self.every == 0 or step >= module.steps):
+        if step % self.every == 0 or step >= module.steps:
+            self.now(trainer, module)
+
+    def now(self, trainer: pl.Trainer, module: Fit) -> None:
+        """Saves `last.ckpt` at this step, unless that is done."""
+        if trainer.global_step != self.saved_at:
             self._save(trainer, module, LAST)
-            self.saved_at = step
+            self.saved_at = trainer.global_step
 
     def on_validation_end(self, trainer: pl.Trainer, module: Fit) -> None:
         settings = [module.stretches[n].phase.settings for n in (self.phase, module.stretch.number)]

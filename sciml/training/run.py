@@ -1,9 +1,10 @@
 """One training run in a run folder: resume, train, hand the weights over; or restore them."""
 
 import logging
+import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import final
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch import nn
 
 from sciml import atomic
@@ -20,9 +22,13 @@ from sciml.training.callbacks import Save
 from sciml.training.fit import Fit
 from sciml.training.gradients import GradientHistograms
 from sciml.training.history import History
+from sciml.training.interruption import Interruption
 from sciml.training.means import Means
 from sciml.training.phases import hand_over, stretch_at
 from sciml.training.progress import Progress
+
+#: Which signal came (0 for none), and a function that sets the handlers.
+Signals = tuple[Callable[[], int], Callable[[], None]]
 
 
 @final
@@ -87,12 +93,17 @@ def train(
     phases: Mapping[str, Phase],
     settings: Settings,
     run: Path,
+    signals: Signals | None = None,
 ) -> Outcome:
     """Train in the run folder `run`, going on from its newest checkpoint where there is one.
+
+    Args:
+        signals: of the end of a job: which came (0 for none), and how their handlers are set.
 
     Raises:
         UserError: the folder's checkpoints are of another network, or none of them loads.
         Diverged: a term, gradient or weight became NaN or infinite; names the last good checkpoint.
+        Interrupted: a signal came; the step it came in is saved.
     """
     quiet()
     fit = Fit(system.model, system.objective, balancer, phases, system.data, system.metric)
@@ -106,7 +117,7 @@ def train(
         checkpoint.require_same_network(content, fit, found)
         start = content["global_step"]
     history = History(run / "history.csv", settings.log_every)
-    trainer = make_trainer(fit, settings, run, history)
+    trainer = make_trainer(fit, settings, run, history, signals)
     if trainer.is_global_zero:
         say(going_on(start, fit.steps))
     try:
@@ -138,8 +149,11 @@ def say(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def make_trainer(fit: Fit, settings: Settings, run: Path, history: History) -> pl.Trainer:
+def make_trainer(
+    fit: Fit, settings: Settings, run: Path, history: History, signals: Signals | None = None
+) -> pl.Trainer:
     """Lightning's trainer with everything of its own that we do better switched off."""
+    save = Save(run / "checkpoints", settings.save_every)
     return pl.Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
@@ -154,9 +168,10 @@ def make_trainer(fit: Fit, settings: Settings, run: Path, history: History) -> p
             GradientHistograms(run / "gradients.npz"),
             history,
             Progress(),
-            Save(run / "checkpoints", settings.save_every),
+            save,
+            *([Interruption(*signals, save)] if signals else []),
         ],
-        plugins=[checkpoint.AtomicCheckpointIO()],
+        plugins=[checkpoint.AtomicCheckpointIO(), *_placement()],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -165,6 +180,12 @@ def make_trainer(fit: Fit, settings: Settings, run: Path, history: History) -> p
         use_distributed_sampler=False,
         default_root_dir=run,
     )
+
+
+def _placement() -> list[SLURMEnvironment]:
+    """Where srun has placed this process; requeueing is the job script's business."""
+    placed = "SLURM_STEP_NUM_TASKS" in os.environ and SLURMEnvironment.detect()
+    return [SLURMEnvironment(auto_requeue=False)] if placed else []
 
 
 def restore(
@@ -220,5 +241,6 @@ def quiet() -> None:
         ".*isn't resumable.*",
         ".*mid-epoch.*",
         ".*LeafSpec.*",
+        ".*`srun` command is available.*",  # on a login node one process is meant
     ):
         warnings.filterwarnings("ignore", message=text)
