@@ -1,5 +1,6 @@
 """Files never half-written: a temporary file beside the target, synced, then renamed over it."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -60,6 +61,8 @@ def keep_as(target: Path, previous: Path) -> None:
 def held(folder: Path) -> Iterator[None]:
     """Hold a folder for this process; the operating system lets go of it however the process ends.
 
+    A file system without locks, as parallel ones are mounted at times, holds nothing.
+
     Raises:
         UserError: another process holds it.
     """
@@ -68,14 +71,19 @@ def held(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("a")
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UserError(
-            f"{folder} is being trained by another process; wait for it, or choose another run_dir"
-        ) from error
     except OSError as error:
         raise UserError(f"{folder} could not be written: {reason(error)}") from error
     with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{folder} is being trained by another process; wait for it, or choose another "
+                "run_dir"
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
+                raise UserError(f"{folder} could not be locked: {reason(error)}") from error
         yield
 
 

@@ -1,6 +1,7 @@
 """What goes wrong while training: NaN, a full disk, a folder that cannot be written, a kill."""
 
 import csv
+import errno
 import os
 import subprocess
 from functools import partial
@@ -213,6 +214,17 @@ def test_a_folder_that_is_being_trained_is_refused(tmp_path):
     with atomic.held(tmp_path), pytest.raises(UserError, match="by another process"):
         run(tmp_path)
     run(tmp_path)
+
+
+def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch):
+    """As Lustre is mounted on some clusters."""
+
+    def unavailable(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", unavailable)
+    with atomic.held(tmp_path):
+        assert (tmp_path / ".lock").exists()
 
 
 def test_a_run_started_again_says_where_it_goes_on(tmp_path, capsys):
