@@ -121,6 +121,16 @@ def groups() -> dict[str, dict[str, Path]]:
     return dict(sorted(found.items()))
 
 
+def sites() -> dict[str, Path]:
+    """Clusters by name, the user's own before those that come with the package."""
+    places = dict.fromkeys(root.resolve() for root in (Path.cwd(), *roots()[1:], home()))
+    found: dict[str, Path] = {}
+    for root in places:
+        for file in sorted((root / "hpc" / "sites").glob("*.yaml")):
+            found.setdefault(file.stem, file)
+    return dict(sorted(found.items()))
+
+
 def plural(group: str) -> str:
     """What `sciml list` calls a group: balancer → balancers; derivatives, sampling, uncertainty."""
     return group if group.endswith(("s", "ing", "ty")) else f"{group}s"
@@ -131,6 +141,7 @@ def kinds() -> dict[str, dict[str, str]]:
     listed = {"cases": {name: case.title for name, case in cases().items()}}
     for group, choices in groups().items():
         listed[plural(group)] = {name: _title(file) for name, file in choices.items()}
+    listed["sites"] = {name: _title(file) for name, file in sites().items()}
     return listed
 
 

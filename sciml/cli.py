@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from sciml import catalogue
 from sciml.contracts import UserError
+from sciml.launch import commands as launch
 
 _FLAGS = {"-m", "--multirun", "--resolve"}
 _FLAGS_WITH_VALUE = {"-c", "--cfg", "-p", "--package"}
@@ -19,7 +20,9 @@ _SHOWN = ("job", "hydra", "all")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns 0 done, 2 the user's mistake, 3 diverged, 130 interrupted."""
+    """Runs one command; returns 0 done, 2 the user's mistake, 3 diverged, 75 saved and stopped by
+    a signal, 130 interrupted.
+    """
     try:
         return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
@@ -59,6 +62,9 @@ def _dispatch(arguments: list[str]) -> int:
     wants_help = {"-h", "--help"} & set(arguments)
     if arguments[0] in ("run", "show") and not wants_help:
         _COMMANDS[arguments[0]](_split(arguments[0], arguments[1:]))
+        return 0
+    if arguments[0] == "submit" and not wants_help:
+        launch.submit(arguments[1:])
         return 0
     options = parser.parse_args(arguments)
     _COMMANDS[options.command](options)
@@ -104,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--format", default="pt2,onnx", help="of pt2, onnx, torchscript")
     export.add_argument("--force", action="store_true", help="replace an older bundle")
     _forecasting(command)
+    launch.describe(command)
     completion = command(
         "completion", "print completion for a shell: source <(sciml completion bash)"
     )
@@ -293,6 +300,11 @@ def _data(options: argparse.Namespace) -> None:
         print(datasets.get(options.name, options.out))
 
 
+def _submit(options: argparse.Namespace) -> None:
+    flags = ["-m"] if options.multirun else []
+    launch.submit([*filter(None, [options.case]), *options.override, *flags])
+
+
 def _completion(options: argparse.Namespace) -> None:
     from sciml.completion import script
 
@@ -309,5 +321,10 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "forecast": _forecast,
     "score": _score,
     "data": _data,
+    "submit": _submit,
+    "status": launch.status,
+    "logs": launch.logs,
+    "cancel": launch.cancel,
+    "resume": launch.resume,
     "completion": _completion,
 }

@@ -11,7 +11,7 @@ _sciml() {
   if [ "$COMP_CWORD" -eq 1 ]; then words="@commands@"
   else
     case "${COMP_WORDS[1]}" in
-      run|show) words="@cases@ @choices@" ;;
+      run|show|submit) words="@cases@ @choices@" ;;
       list) words="@kinds@" ;;
       completion) words="bash zsh" ;;
       *) COMPREPLY=( $(compgen -f -- "$word") ); return ;;
@@ -30,6 +30,7 @@ def script(shell: str, commands: Sequence[str]) -> str:
     """A script to be sourced by the shell; zsh reads the bash form through `bashcompinit`."""
     folders = dict.fromkeys(name.split("/")[0] for name in catalogue.cases())
     choices = [f"{group}={name}" for group, names in catalogue.groups().items() for name in names]
+    choices += [f"hpc={name}" for name in catalogue.sites()]
     words = {
         "@commands@": commands,
         "@cases@": [*folders, *catalogue.cases()],

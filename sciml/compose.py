@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -24,6 +26,10 @@ from yaml import MarkedYAMLError
 from sciml import catalogue, checks, diagnosis, evaluation, runs, tables, withdrawal
 from sciml.contracts import Forecaster, UserError
 from sciml.evaluation import Parts, Result
+from sciml.launch import signals
+
+if TYPE_CHECKING:
+    from sciml.training.run import Signals
 
 catalogue.install_namespace()
 logging.getLogger("hydra").addHandler(logging.NullHandler())  # its exceptions say the same
@@ -163,6 +169,46 @@ def forecast(
     return parts.system.predictor.forecast(model, starts, steps, Path(out), data, ensemble)
 
 
+def frozen(case: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The checked configuration of a run that another process will carry out, references kept."""
+    _see_cases()
+    overrides = _prepared(case, overrides)
+    return _checked(compose(case, overrides), case)
+
+
+def sweep(cases: Sequence[str], overrides: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """The runs of a sweep, each a case and its overrides, as Hydra's own sweeper splits them."""
+    _see_cases()
+    overrides = diagnosis.freed(overrides)
+    with _translated(cases[0], overrides):
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        swept = [override for override in parsed if override.is_sweep_override()]
+        (jobs,) = BasicSweeper.split_arguments(swept, None)
+    fixed = [o.input_line for o in parsed if o.input_line and not o.is_sweep_override()]
+    return [(case, [*fixed, *job]) for case in cases for job in jobs]
+
+
+def rehearse(config: Mapping[str, Any], ranks: int) -> None:
+    """Makes the parts of a run on the CPU and asks for a rank's share of its data.
+
+    Raises:
+        UserError: what a job would find out only when its turn has come.
+    """
+    rehearsed = OmegaConf.create(dict(config))
+    if "accelerator" in rehearsed.trainer:
+        rehearsed.trainer.accelerator = "cpu"
+    build(rehearsed).system.data.train_dataloader(0, ranks - 1, ranks)
+
+
+def resume(folder: str | Path) -> Result:
+    """Carries out the run that the `config.yaml` of a folder describes, or goes on with it."""
+    _see_cases()
+    config = OmegaConf.create(runs.load_config(folder))
+    config.run_dir = str(folder)
+    command = ["sciml", "resume", str(folder)]
+    return execute(config, str(config.get("case")), command, (signals.received, signals.install))
+
+
 def compose(case: str, overrides: Sequence[str]) -> DictConfig:
     """The composed configuration of one run, without the `hydra` node."""
     with _initialized(), _translated(case, overrides):
@@ -200,12 +246,20 @@ def _origins(arguments: Sequence[str]) -> dict[str, str]:
     return {**found, "case": "command line"}
 
 
-def execute(config: DictConfig, case: str, command: Sequence[str]) -> Result:
-    """Checks, trains, evaluates, writes; refuses mistakes before anything heavy loads if it can."""
+def _checked(config: DictConfig, case: str) -> dict[str, Any]:
+    """The configuration with the name of its case, plain and sound; interpolations kept."""
     with open_dict(config):
         config.case = case
     plain, resolved = _plain(config)
     checks.check_run(resolved, plain)
+    return plain
+
+
+def execute(
+    config: DictConfig, case: str, command: Sequence[str], signals: "Signals | None" = None
+) -> Result:
+    """Checks, trains, evaluates, writes; refuses mistakes before anything heavy loads if it can."""
+    plain = _checked(config, case)
     run_dir = None if config.run_dir is None else str(config.run_dir)  # run_dir=2026 is a number
     runs.check_run(run_dir, plain)
     parts = build(config)
@@ -213,7 +267,7 @@ def execute(config: DictConfig, case: str, command: Sequence[str]) -> Result:
     from sciml.training.run import train
 
     with withdrawal.opened(run_dir, plain, command) as folder, _processes():
-        outcome = train(parts.system, parts.balancer, parts.phases, parts.settings, folder)
+        outcome = train(parts.system, parts.balancer, parts.phases, parts.settings, folder, signals)
     if runs.rank() > 0:
         return Result(folder, {}, outcome.model)
     costs = {"steps": outcome.steps, "cpu_s": outcome.cpu_s, "wall_s": outcome.wall_s}

@@ -56,7 +56,7 @@ def open_run(path: str | Path | None, config: Mapping[str, Any], command: Sequen
     case = str(config.get("case") or "unnamed")
     if rank() > 0:
         return _folder_of_first(path, case)
-    folder = _make(Path(path)) if path else _make_new(case)
+    folder = make(Path(path)) if path else _make_new(case)
     earlier = load_config(folder) if (folder / "config.yaml").exists() else None
     if earlier is not None:
         refuse_other(folder, config, earlier)
@@ -65,9 +65,14 @@ def open_run(path: str | Path | None, config: Mapping[str, Any], command: Sequen
     if first:
         first.setdefault("continued", []).append(facts)
     write_json(folder / "provenance.json", first or facts)
-    atomic.write(folder / "config.yaml", _yaml(config))
+    write_config(folder, config)
     os.environ[VARIABLE] = str(folder)
     return folder
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Writes `config.yaml`: what `sciml resume` carries out."""
+    atomic.write(folder / "config.yaml", _yaml(config))
 
 
 def check_run(path: str | Path | None, config: Mapping[str, Any]) -> None:
@@ -131,7 +136,12 @@ def flat(config: Any, path: str = "") -> dict[str, Any]:
     return {path: config}
 
 
-def _make(folder: Path) -> Path:
+def make(folder: Path) -> Path:
+    """The folder, made where it is not there.
+
+    Raises:
+        UserError: it is a file, or cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -144,14 +154,16 @@ def _make(folder: Path) -> Path:
 
 
 def _make_new(case: str) -> Path:
-    """A folder nobody else has: making it is the test, so two runs in one second differ."""
     shared = shared_id()
-    if shared:
-        return _make(Path(ROOT) / case / shared)
+    return make(Path(ROOT) / case / shared) if shared else make_new(Path(ROOT) / case)
+
+
+def make_new(parent: Path) -> Path:
+    """A folder named by the time in `parent`, which nobody else has."""
     name = datetime.now().strftime("%Y%m%d-%H%M%S")
     for candidate in (name, *(f"{name}-{i}" for i in range(2, 10_000))):
-        folder = Path(ROOT) / case / candidate
-        try:
+        folder = parent / candidate
+        try:  # making it is the test, so two runs in one second differ
             folder.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
             return folder
@@ -159,7 +171,7 @@ def _make_new(case: str) -> Path:
             continue
         except OSError as error:
             raise _unwritable(folder, error) from error
-    raise UserError(f"{ROOT}/{case}: no free name for a new run; give run_dir=PATH")
+    raise UserError(f"{parent}: no free name for a new run; give run_dir=PATH")
 
 
 def _unwritable(folder: Path, error: OSError) -> UserError:
@@ -297,6 +309,18 @@ def _last_step(history: Path) -> int:
     with history.open(newline="", encoding="utf-8", errors="replace") as lines:
         steps = [row.get("step") or "" for row in csv.DictReader(lines)]
     return max((int(step) for step in steps if step.isdigit()), default=0)
+
+
+def seconds_per_step(run: Path) -> float:
+    """Wall-seconds of a step so far, by `history.csv`; 0 where it does not tell."""
+    if not (run / "history.csv").is_file():
+        return 0.0
+    with (run / "history.csv").open(newline="", encoding="utf-8", errors="replace") as lines:
+        last = (list(csv.DictReader(lines)) or [{}])[-1]
+    try:
+        return float(last["wall_s"]) / int(last["step"])
+    except (KeyError, ValueError, ZeroDivisionError):
+        return 0.0
 
 
 def _planned(text: str) -> int | None:

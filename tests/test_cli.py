@@ -30,7 +30,16 @@ def answer(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, s
 
 
 @pytest.mark.parametrize(
-    "command", ["['--help']", "['list']", "['list', 'runs']", "['list', 'balancers']", "['rnu']"]
+    "command",
+    [
+        "['--help']",
+        "['list']",
+        "['list', 'runs']",
+        "['list', 'balancers']",
+        "['list', 'sites']",
+        "['status']",
+        "['rnu']",
+    ],
 )
 def test_standard_library_only_and_under_300_ms(command: str) -> None:
     code = (
@@ -233,6 +242,7 @@ def test_bash_completes_commands_cases_and_choices(
     assert complete("sciml run to", script) == {"toy", "toy/default", "toy/long"}
     assert complete("sciml run toy trainer=", script) == {"cpu", "gpu"}
     assert "balancers" in complete("sciml list ba", script)
+    assert complete("sciml submit toy hpc=lo", script) == {"local"}
 
 
 def test_zsh_reads_the_same_script(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,198 @@
+"""A real SLURM on this machine: two nodes under one roof, bound to loopback, all files in a folder.
+
+`python tests/slurm/cluster.py up FOLDER` prints the variable that finds it; `down FOLDER` ends it.
+Needs root and the Debian packages slurmctld, slurmd, slurm-client and munge.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
+NODES, CPUS, MEMORY = 2, 4, 6000
+
+#: Requeued jobs wait until their credential has expired (`cred_expire`, 120 s if not said).
+CONFIGURATION = """\
+ClusterName=local
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={root}/munge/munge.sock,cred_expire=5
+CredType=cred/munge
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+SlurmctldPort={port}
+SlurmctldPidFile={root}/run/slurmctld.pid
+SlurmdPidFile={root}/run/slurmd-%n.pid
+StateSaveLocation={root}/state
+SlurmdSpoolDir={root}/spool-%n
+SlurmctldLogFile={root}/log/slurmctld.log
+SlurmdLogFile={root}/log/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=2,bf_interval=2,defer_batch=0,sched_min_interval=0
+SlurmdParameters=config_overrides
+ReturnToService=2
+JobRequeue=1
+KillWait=10
+MinJobAge=300
+SlurmctldTimeout=30
+SlurmdTimeout=60
+PropagateResourceLimits=NONE
+{nodes}
+PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def missing() -> str:
+    """Why there can be no cluster here; empty where there can."""
+    lacking = [name for name in PROGRAMS if _program(name) is None]
+    if lacking:
+        packages = "slurmctld slurmd slurm-client munge"
+        return f"{', '.join(lacking)} not found: apt-get install {packages}"
+    return "" if os.getuid() == 0 else "the daemons of SLURM need root"
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"]))
+
+
+class Cluster:
+    """The daemons of one cluster, under `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.configuration = self.root / "slurm.conf"
+
+    def up(self) -> None:
+        """Starts the daemons and returns when all nodes are idle."""
+        for name in ("state", "log", "munge", "run", *(f"spool-n{i}" for i in _numbers())):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        (self.root / "munge").chmod(0o700)
+        self._write()
+        munge = self.root / "munge"
+        options = {"key-file": "munge.key", "socket": "munge.sock", "log-file": "munged.log"}
+        options |= {"seed-file": "munged.seed"}
+        words = [f"--{key}={munge / file}" for key, file in options.items()]
+        pid = f"--pid-file={self.root}/run/munged.pid"
+        self.run(["munged", "--force", "--num-threads=2", pid, *words])
+        self.run(["slurmctld", "-c", "-i"])
+        for i in _numbers():
+            self.run(["slurmd", "-N", f"n{i}"])
+        idle = ["sinfo", "--noheader", "--Node", "--states=idle", "--format=%N"]
+        until(lambda: len(set(self.run(idle, check=False).split())) == NODES, 30)
+
+    def _write(self) -> None:
+        port = _free_ports(NODES + 1)
+        host = socket.gethostname().split(".")[0]
+        nodes = "\n".join(
+            f"NodeName=n{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={port + i} CPUs={CPUS} "
+            f"RealMemory={MEMORY} State=UNKNOWN"
+            for i in _numbers()
+        )
+        text = CONFIGURATION.format(root=self.root, host=host, port=port, nodes=nodes)
+        self.configuration.write_text(text)
+        (self.root / "cgroup.conf").write_text("CgroupAutomount=no\nConstrainCores=no\n")
+        key = self.root / "munge" / "munge.key"
+        key.write_bytes(secrets.token_bytes(128))
+        key.chmod(0o600)
+
+    def down(self) -> None:
+        """Ends jobs and daemons, politely and then not."""
+        if self._pid("slurmctld"):
+            self.run(["scancel", "--signal=KILL", "--full", "--partition=debug"], check=False)
+            self.run(["scancel", "--partition=debug"], check=False)
+            queue = ["squeue", "--noheader"]
+            until(lambda: not self.run(queue, check=False).strip(), 10, fails=False)
+        daemons = [f"slurmd-n{i}" for i in _numbers()] + ["slurmctld", "munged"]
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for name in daemons:
+                if pid := self._pid(name):
+                    os.kill(pid, number)
+            until(lambda: not any(map(self._pid, daemons)), 5, fails=False)
+
+    def _pid(self, name: str) -> int | None:
+        """The process of a daemon that still runs; a zombie that waits for its parent does not."""
+        try:
+            pid = int((self.root / "run" / f"{name}.pid").read_text())
+            status = Path(f"/proc/{pid}/status").read_text()
+        except (OSError, ValueError):
+            return None
+        lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        is_ours = lines["Name"] == name.split("-")[0] and not lines["State"].startswith("Z")
+        return pid if is_ours else None
+
+    def processes(self) -> list[str]:
+        """Commands that still run with this cluster's folder in them."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if any(str(self.root) in word for word in words) and int(folder.name) != os.getpid():
+                found.append(" ".join(words))
+        return found
+
+    def variables(self) -> dict[str, str]:
+        return os.environ | {"SLURM_CONF": str(self.configuration)}
+
+    def run(self, command: list[str], check: bool = True) -> str:
+        program = [_program(command[0]) or command[0], *command[1:]]
+        done = subprocess.run(
+            program, env=self.variables(), capture_output=True, text=True, timeout=60
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+
+def _numbers() -> range:
+    return range(1, NODES + 1)
+
+
+def _free_ports(count: int) -> int:
+    """The first of so many ports on loopback that nobody uses."""
+    for base in range(17310, 27000, 50):
+        try:
+            for port in range(base, base + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return base
+    raise RuntimeError("no free ports on loopback")
+
+
+def until(holds: Callable[[], bool], seconds: float, fails: bool = True) -> None:
+    """Waits until something holds; looks five times a second."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            if fails:
+                raise TimeoutError(f"not within {seconds} s")
+            return
+        time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    cluster = Cluster(Path(sys.argv[2]))
+    if sys.argv[1] == "up":
+        sys.exit(missing()) if missing() else cluster.up()
+        print(f"export SLURM_CONF={cluster.configuration}")
+    else:
+        cluster.down()
