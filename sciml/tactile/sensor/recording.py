@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from sciml.tactile.sensor.sensor import Sensor
 
-LAYOUT = "sciml tactile recording 1"
+LAYOUT = "tactile-recording-1"
 #: Variable → its dimensions and unit.
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "time": (("time",), "s"),
@@ -251,6 +251,9 @@ def read(path: str | Path) -> Recording:
         raise UserError(
             f"recording: expected a NetCDF file, got '{path}': {str(error).splitlines()[0]}"
         ) from error
+    layout = dataset.attrs.get("layout", LAYOUT)
+    if layout != LAYOUT:
+        raise UserError(f"recording '{path}': expected layout {LAYOUT}, got {layout}; convert it")
     values: dict[str, Any] = {name: _variable(dataset, name, path) for name in VARIABLES}
     return Recording(**values, attributes=dict(dataset.attrs))
 
