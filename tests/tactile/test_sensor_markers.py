@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from sciml.calculus import simplex
+from sciml.checks import check
 from sciml.contracts import UserError
 from sciml.tactile.elements import Elements
 from sciml.tactile.materials import neo_hookean
@@ -242,12 +243,20 @@ def test_bad_sensors_are_refused(make, said: str) -> None:
 def test_a_sensor_is_one_yaml(name: str, markers: int, taxels: int) -> None:
     """Built where a case would put it: one level down, lists as lists."""
     config = OmegaConf.create({"sensor": OmegaConf.load(CONF / f"{name}.yaml")})
+    check(OmegaConf.to_container(config, resolve=True))
     sensor = hydra.utils.instantiate(config, _convert_="all")["sensor"]
     assert len(sensor.markers) == markers and len(sensor.taxels) == taxels
     assert sensor.seen(sensor.surface.still()).all()
     assert float(sensor.material.density) == 1070
     found, central = directional(sensor.marker_pixels, smooth(sensor.elements), 1e-6)
     assert found == pytest.approx(central, rel=1e-7)
+
+
+def test_a_misspelt_key_of_a_sensor_is_named() -> None:
+    config = OmegaConf.to_container(OmegaConf.load(CONF / "dome.yaml"), resolve=True)
+    config["camera"]["lens"]["focal"] = config["camera"]["lens"].pop("f")
+    with pytest.raises(UserError, match="camera.lens.focal"):
+        check(config)
 
 
 def test_the_sensor_of_the_documents_is_built() -> None:

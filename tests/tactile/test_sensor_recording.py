@@ -139,7 +139,7 @@ def test_bad_recordings_are_refused(changes, said: str) -> None:
         (lambda d: d.assign(force=d.force.assign_attrs(units="mN")), "expected force in N, got mN"),
         (lambda d: d.assign(position=d.position.assign_attrs(units="mm")), "position in m, got mm; "
          "convert the values and set the attribute units = 'm'"),
-        (lambda d: d.assign_attrs(layout="another"), "expected layout tactile-recording-1, got ano"),
+        (lambda d: d.assign_attrs(layout="another"), "layout tactile-recording-1, got another"),
         (lambda d: d.isel(time=[]), "expected at least one sample, got none"),
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import trimesh
 from torch import Tensor
 
 from sciml.tactile.elements import Elements
@@ -162,6 +163,22 @@ def test_gradients_of_what_is_seen(make, what: str) -> None:
         lambda u: getattr(sensor.view(u), what), smooth(sensor.elements), 1e-8
     )
     assert found == pytest.approx(central, rel=1e-6)
+
+
+@pytest.mark.parametrize(("make", "camera"), [(flat, tilted()), (round_, fisheye())])
+def test_another_library_sees_the_same(make, camera: Camera) -> None:
+    """trimesh casts the same rays against the same flat triangles."""
+    sensor = make(1, camera)
+    surface, u = sensor.surface, smooth(sensor.elements)
+    view = sensor.view(u)
+    mesh = trimesh.Trimesh((surface.rest + u).numpy(), surface.triangles.numpy(), process=False)
+    origin, along = sensor.camera.rays(sensor.camera.grid().reshape(-1, 2))
+    starts = origin.expand_as(along).numpy()
+    at, pixel, triangle = mesh.ray.intersects_location(starts, along.numpy(), multiple_hits=False)
+    order = np.argsort(pixel)
+    assert np.array_equal(pixel[order], view.pixel.numpy())
+    assert np.abs(at[order] - view.points.numpy()).max() <= 1e-9  # it offsets rays a little
+    assert (triangle[order] == view.places.triangle.numpy()).mean() > 0.99  # edges may differ
 
 
 def test_gradient_reaches_the_camera() -> None:
