@@ -65,6 +65,8 @@ class Traction:
 def consistent(surface: Surface, u: Float[Tensor, "n 3"], forces: Float[Tensor, "n 3"]) -> Traction:
     """Traction by the consistent mass of the deformed surface; may overshoot at a contact's edge.
 
+    The matrix is dense: s² numbers, 26 MB for 1800 nodes on the surface.
+
     Args:
         surface: on which the forces act; those of other nodes are left out.
         u: `[n, 3]` displacements, m.
