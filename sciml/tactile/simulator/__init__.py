@@ -1,7 +1,8 @@
 """The simulator: quasi-static increments or time steps, differentiable by one solve a step."""
 
-from sciml.tactile.simulator.external import DeadLoad, External
-from sciml.tactile.simulator.march import Simulator, StepRefused, Trajectory
+from sciml.tactile.simulator.external import DeadLoad, External, Remembering
+from sciml.tactile.simulator.journey import StepRefused, Trajectory
+from sciml.tactile.simulator.march import Simulator
 from sciml.tactile.simulator.newton import Newton
 from sciml.tactile.simulator.schemes import BDF2, BackwardEuler, QuasiStatic, State, at_rest
 from sciml.tactile.simulator.solver import pardiso, superlu
@@ -13,6 +14,7 @@ __all__ = [
     "External",
     "Newton",
     "QuasiStatic",
+    "Remembering",
     "Simulator",
     "State",
     "StepRefused",

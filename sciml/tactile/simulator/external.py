@@ -6,6 +6,9 @@ the displacement at the start of the step, for what has memory (friction that sl
 simulator is handed one value per time and through which gradients flow. Whatever is held fixed
 within a step and depends on u_before or θ must be computed from them inside `force`, so that the
 adjoint sees it.
+
+A term with a memory (`Remembering`) is handed it as the last of its parameters: tensors that it
+made itself at the end of the step before, through which gradients flow as through the rest.
 """
 
 from collections.abc import Sequence
@@ -36,6 +39,35 @@ class External(Protocol):
 
     def blocks(self, u: Tensor, before: Tensor, *parameters: Tensor) -> Tensor:
         """∂²Π/∂u_a∂u_b `[k, 3, 3]` of the pairs, N/m."""
+
+
+@runtime_checkable
+class Remembering(External, Protocol):
+    """A term whose memory enters `energy`, `force` and `blocks` after the parameters."""
+
+    def start(self, u: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        """The memory at the initial state."""
+
+    def again(
+        self, u: Tensor, parameters: tuple[Tensor, ...], memory: tuple[Tensor, ...], solves: int
+    ) -> tuple[Tensor, ...] | None:
+        """The memory with which a step is solved once more, or None where it is done.
+
+        Args:
+            u: found with `memory`.
+            parameters: at the end of the step.
+            memory: of the last solve.
+            solves: of this step so far.
+        """
+
+    def after(
+        self,
+        u: Tensor,
+        before: Tensor,
+        parameters: tuple[Tensor, ...],
+        memory: tuple[Tensor, ...],
+    ) -> tuple[Tensor, ...]:
+        """The memory at the end of a step that is done."""
 
 
 @final

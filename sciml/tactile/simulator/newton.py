@@ -26,6 +26,8 @@ ROUND_OFF = 1e-11
 DIGITS = 4 * np.finfo(float).eps
 #: Share of the residual that a linear solve on an old factor may leave.
 ENOUGH = 0.1
+#: Share of the forces out of balance from which a start is good enough.
+NEAR = 0.03
 #: Raises of the diagonal, as shares of it, tried in turn.
 RAISES = (0.0, 1e-2, 1e-1, 1.0, 10.0)
 
@@ -57,7 +59,7 @@ class Newton:
         Args:
             balance: what to solve.
             starts: displacements `[n, 3]` with the held nodes in place; the first that can be
-                evaluated is used.
+                evaluated and is nearly balanced is used, else the best.
             solver: of the linear systems.
             floor: N, a size of forces below which the tolerance does not go further down.
 
@@ -86,11 +88,21 @@ class Newton:
         )
 
     def _first(self, balance: Balance, starts: Iterable[np.ndarray]) -> Evaluation:
+        """The first start that is nearly balanced, else the best of them."""
+        best, free = None, balance.body.pattern.free
+        least = np.inf
         for start in starts:
             at = balance.at(start)
-            if np.isfinite(at.energy) and np.isfinite(at.residual).all():
-                return at
-        raise Unconverged("the step turns elements inside out")
+            if not (np.isfinite(at.energy) and np.isfinite(at.residual).all()):
+                continue
+            size = float(np.linalg.norm(at.residual.reshape(-1)[free]))
+            if size < least:
+                best, least = at, size
+            if size <= NEAR * at.force_scale:
+                break
+        if best is None:
+            raise Unconverged("the step turns elements inside out")
+        return best
 
     def _direction(
         self, balance: Balance, at: Evaluation, K: csr_matrix, solver: Solver, accuracy: float

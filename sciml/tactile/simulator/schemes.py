@@ -27,11 +27,15 @@ from sciml.contracts import UserError
 @final
 @dataclass(frozen=True, eq=False)
 class State:
-    """Displacement and velocity `[n, 3]`, m and m/s, now and one step ago (None at the start)."""
+    """Displacement and velocity `[n, 3]`, m and m/s, now and one step ago (None at the start).
+
+    `memory` is that of every external term (see `external`), None before the first step.
+    """
 
     u: Tensor
     v: Tensor
     last: "tuple[Tensor, Tensor, float] | None" = None
+    memory: "tuple[tuple[Tensor, ...], ...] | None" = None
 
 
 @final

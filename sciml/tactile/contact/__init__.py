@@ -1,0 +1,17 @@
+"""Contact: rigid solids by their signed distance, pressure by penalty, friction with a memory."""
+
+from sciml.tactile.contact.penalty import RigidContact
+from sciml.tactile.contact.pose import path, pose
+from sciml.tactile.contact.rigid import Ball, Box, Capsule, HalfSpace, Punch, Rigid
+
+__all__ = [
+    "Ball",
+    "Box",
+    "Capsule",
+    "HalfSpace",
+    "Punch",
+    "Rigid",
+    "RigidContact",
+    "path",
+    "pose",
+]
