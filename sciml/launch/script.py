@@ -12,7 +12,7 @@ from sciml import catalogue
 from sciml.contracts import UserError
 from sciml.launch.site import Site
 
-SCRIPT, LOG = "job.sbatch", "job.log"
+SCRIPT, LOG, CODE = "job.sbatch", "job.log", "job.code"
 _TASK = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
 _INDEX = "$SLURM_ARRAY_TASK_ID"
 
@@ -71,6 +71,8 @@ def render(job: Job) -> str:
         directives="\n".join(f"#SBATCH {line}" for line in directives(job)),
         setup="\n".join(setup(job)),
         run=run,
+        folder=shlex.quote(str(job.folder)),
+        number='"$SLURM_ARRAY_JOB_ID"' if array else '"$SLURM_JOB_ID"',
         srun=shlex.join(_srun(job.site)),
         python=shlex.quote(job.site.python or sys.executable),
         command=f"resume {run}" if job.command is None else shlex.join(job.command),

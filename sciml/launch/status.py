@@ -10,7 +10,7 @@ from sciml.contracts import UserError
 from sciml.launch import queue, record
 from sciml.launch.queue import Entry
 from sciml.launch.record import Record
-from sciml.launch.script import LOG, SCRIPT
+from sciml.launch.script import CODE, LOG, SCRIPT
 
 _HEAD = ("run", "job", "state", "steps", "error", "note")
 _LOOK_EVERY = 0.5  # s, between looks at a log that is followed
@@ -52,7 +52,9 @@ def _state(one: Record, entry: Entry | None, place: Path) -> str:
 
 
 def is_finished(place: Path) -> bool:
-    """Whether a run's own files say so; a command that is no run leaves none."""
+    """Whether its own files say so: the job script's, or a run's."""
+    if (place / CODE).is_file() and (place / CODE).read_text().strip() == "0":
+        return True
     return (place / "metrics.json").is_file() and runs.state(place).finished
 
 

@@ -109,5 +109,7 @@ def test_the_script_requeues_what_was_interrupted(
     }
     done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
+    assert (run / "job.code").read_text() == f"{code}\n"
+    assert (run / "job.id").read_text() == "7\n"
     assert calls.exists() == requeued
     assert not requeued or calls.read_text() == "requeue 7\n"

@@ -248,6 +248,9 @@ def test_forgotten_jobs_are_known_by_their_files(programs: Path) -> None:
     assert cli.main([*TOY, "run_dir=a"]) == 0
     assert status.outcome(record.find("a")) == "failed"
     assert "ended" in status.table(["a"])
+    Path("a/job.code").write_text("0\n")
+    assert status.outcome(record.find("a")) == "finished"
+    Path("a/job.code").write_text("2\n")  # and was then finished by hand
     Path("a/metrics.json").write_text('{"steps": 20, "rel_l2/y": 0.5}')
     assert status.outcome(record.find("a")) == "finished"
     assert "COMPLETED  20/20  0.5" in status.table(["a"])

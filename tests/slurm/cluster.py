@@ -5,6 +5,7 @@ Needs root and the Debian packages slurmctld, slurmd, slurm-client and munge.
 """
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
@@ -148,6 +150,13 @@ class Cluster:
                 found.append(" ".join(words))
         return found
 
+    def listening(self) -> list[int]:
+        """Ports of the daemons on which somebody still answers."""
+        text = self.configuration.read_text()
+        ports = map(int, re.findall(r"Port=(\d+)", text))
+        with ExitStack() as stack:
+            return [port for port in ports if _answers(stack.enter_context(socket.socket()), port)]
+
     def variables(self) -> dict[str, str]:
         return os.environ | {"SLURM_CONF": str(self.configuration)}
 
@@ -165,9 +174,13 @@ def _numbers() -> range:
     return range(1, NODES + 1)
 
 
+def _answers(probe: socket.socket, port: int) -> bool:
+    return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _free_ports(count: int) -> int:
     """The first of so many ports on loopback that nobody uses."""
-    for base in range(17310, 27000, 50):
+    for base in range(17310 + os.getpid() % 100 * 10, 27000, 50):
         try:
             for port in range(base, base + count):
                 with socket.socket() as probe:
