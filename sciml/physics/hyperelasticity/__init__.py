@@ -31,7 +31,19 @@ from sciml.physics.hyperelasticity.laws import (
     Yeoh,
 )
 from sciml.physics.hyperelasticity.linear import Linear
-from sciml.physics.hyperelasticity.moduli import bulk_modulus, lame, young_poisson
+from sciml.physics.hyperelasticity.moduli import (
+    bulk_compliance,
+    bulk_modulus,
+    lame,
+    lame_compliance,
+    young_poisson,
+)
+from sciml.physics.hyperelasticity.pressure import (
+    Logarithmic,
+    Mixed,
+    MixedLinear,
+    Relative,
+)
 from sciml.physics.hyperelasticity.tangent import Along, full
 
 __all__ = [
@@ -39,16 +51,22 @@ __all__ = [
     "Invariants",
     "Isotropic",
     "Linear",
+    "Logarithmic",
+    "Mixed",
+    "MixedLinear",
     "MooneyRivlin",
     "NeoHookean",
+    "Relative",
     "StVenantKirchhoff",
     "StableNeoHookean",
     "Yeoh",
+    "bulk_compliance",
     "bulk_modulus",
     "cofactor",
     "determinant",
     "full",
     "invariants",
     "lame",
+    "lame_compliance",
     "young_poisson",
 ]

@@ -71,26 +71,28 @@ class NeoHookean:
 @final
 @dataclass(frozen=True)
 class StableNeoHookean:
-    """Lamé's constants of small strains `mu`, `lam`, Pa; with λ > -5μ/6."""
+    """Lamé's constants of small strains `mu`, `lam`, Pa; with λ ≥ -5μ/6.
+
+    Written with l (1 - α) = -μ, so that l may vanish.
+    """
 
     mu: Tensor
     lam: Tensor
 
-    def _own(self) -> tuple[Tensor, Tensor, Tensor]:
-        m, l = 4 * self.mu / 3, self.lam + 5 * self.mu / 6
-        return m, l, 1 + 3 * m / (4 * l)
+    def _own(self) -> tuple[Tensor, Tensor]:
+        return 4 * self.mu / 3, self.lam + 5 * self.mu / 6
 
     def energy(self, at: Invariants) -> Tensor:
-        m, l, alpha = self._own()
+        m, l = self._own()
         shape = m / 2 * (at.I1 - 3 - ((at.I1 + 1) / 4).log())
-        return shape + l / 2 * ((at.J - alpha) ** 2 - (1 - alpha) ** 2)
+        return shape + (at.J - 1) * (l / 2 * (at.J - 1) - self.mu)
 
     def slopes(self, at: Invariants) -> tuple[Tensor, None, Tensor]:
-        m, l, alpha = self._own()
-        return m / 2 * (1 - 1 / (at.I1 + 1)), None, l * (at.J - alpha)
+        m, l = self._own()
+        return m / 2 * (1 - 1 / (at.I1 + 1)), None, l * (at.J - 1) - self.mu
 
     def curvatures(self, at: Invariants) -> Curvatures:
-        m, l, _ = self._own()
+        m, l = self._own()
         W1, _, WJ = self.slopes(at)
         return Curvatures(W1, WJ=WJ, W11=m / 2 / (at.I1 + 1) ** 2, WJJ=l.expand(at.J.shape))
 

@@ -22,3 +22,13 @@ def young_poisson(mu: Tensor, lam: Tensor) -> tuple[Tensor, Tensor]:
 def bulk_modulus(mu: Tensor, nu: Tensor) -> Tensor:
     """κ = 2μ (1 + ν) / 3(1 - 2ν), for -1 < ν < 1/2."""
     return 2 * mu * (1 + nu) / (3 * (1 - 2 * nu))
+
+
+def lame_compliance(E: Tensor, nu: Tensor) -> tuple[Tensor, Tensor]:
+    """μ and 1/λ, for 0 < ν ≤ 1/2, where 1/λ vanishes."""
+    return E / (2 * (1 + nu)), (1 + nu) * (1 - 2 * nu) / (E * nu)
+
+
+def bulk_compliance(mu: Tensor, nu: Tensor) -> Tensor:
+    """1/κ, for -1 < ν ≤ 1/2, where it vanishes."""
+    return 3 * (1 - 2 * nu) / (2 * mu * (1 + nu))
