@@ -104,6 +104,16 @@ def test_run_a_packaged_case(installed: Installed, tmp_path: Path) -> None:
     assert metrics["steps"] == 2
 
 
+def test_a_job_script_from_the_wheel(installed: Installed, tmp_path: Path) -> None:
+    words = ["helmholtz_2d", "hpc=cpu", "submit=false", "check=false", "run_dir=out"]
+    answer = installed.run("sciml", "submit", *words, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert (
+        f"{installed.folder}/bin/python -m sciml resume"
+        in (tmp_path / "out/job.sbatch").read_text()
+    )
+
+
 @pytest.mark.parametrize("place", ["working directory", "SCIML_CASES_PATH"])
 def test_run_a_case_of_the_users(installed: Installed, tmp_path: Path, place: str) -> None:
     """The user's case is the packaged one under a new name: the path is tested and no more."""
