@@ -2,9 +2,11 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from sciml.contracts import UserError
 
@@ -58,33 +60,46 @@ def keep_as(target: Path, previous: Path) -> None:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, patience: float = 0.0) -> Iterator[None]:
     """Hold a folder for this process; the operating system lets go of it however the process ends.
 
     A file system without locks, as parallel ones are mounted at times, holds nothing.
 
+    Args:
+        patience: seconds to wait for another process to let go.
+
     Raises:
         UserError: another process holds it.
     """
-    import fcntl
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("a")
     except OSError as error:
         raise UserError(f"{folder} could not be written: {reason(error)}") from error
+    end = time.monotonic() + patience
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{folder} is being trained by another process; wait for it, or choose another "
-                "run_dir"
-            ) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
-                raise UserError(f"{folder} could not be locked: {reason(error)}") from error
+        while not _locked(file):
+            if time.monotonic() >= end:
+                raise UserError(
+                    f"{folder} is being trained by another process; wait for it, or choose "
+                    "another run_dir"
+                )
+            time.sleep(0.2)
         yield
+
+
+def _locked(file: TextIO) -> bool:
+    """Whether this process has the lock of a file, or there are none on its file system."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
+            raise UserError(f"{file.name} could not be locked: {reason(error)}") from error
+    return True
 
 
 def remove_stale(folder: Path) -> None:

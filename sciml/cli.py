@@ -64,11 +64,26 @@ def _dispatch(arguments: list[str]) -> int:
         _COMMANDS[arguments[0]](_split(arguments[0], arguments[1:]))
         return 0
     if arguments[0] == "submit" and not wants_help:
+        if "--" in arguments:
+            _require_command(arguments[arguments.index("--") + 1 :], parser)
         launch.submit(arguments[1:])
         return 0
     options = parser.parse_args(arguments)
     _COMMANDS[options.command](options)
     return 0
+
+
+def _require_command(words: list[str], parser: argparse.ArgumentParser) -> None:
+    """Refuses what would only be refused once its job has begun."""
+    inner = [name for name in _COMMANDS if name not in ("submit", "resume")]
+    if not words or words[0] not in inner:
+        got = f"'{words[0]}'" if words else "none"
+        hint = catalogue.suggestion(words[0], inner) if words else ""
+        raise UserError(f"submit: expected another command of sciml after --, got {got}{hint}")
+    if words[0] in ("run", "show"):
+        _split(words[0], words[1:])
+    else:
+        parser.parse_args(words)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -41,10 +41,7 @@ def submit(words: list[str]) -> None:
     typed = ["sciml", "submit", *words]
     if "--" in words:
         at = words.index("--")
-        inner = words[at + 1 :]
-        if not inner or inner[0] == "submit":
-            raise UserError("submit: expected another command of sciml after --, got none")
-        launch.submit_command(words[:at], inner, typed)
+        launch.submit_command(words[:at], words[at + 1 :], typed)
         return
     flags = [word for word in words if word in ("-m", "--multirun")]
     unknown = [word for word in words if word.startswith("-") and word not in flags]

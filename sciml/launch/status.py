@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sciml import runs, tables
@@ -135,9 +136,12 @@ def logs(run: str, follow: bool) -> None:
         return
     if len(files) > 1:
         raise UserError(f"logs: expected one member to follow, got an array; give {run}/0")
-    for text in _followed(files[0], one):
-        sys.stdout.write(text)
-        sys.stdout.flush()
+    if not files[0].is_file():
+        print(f"job {one.name} has not started", file=sys.stderr)
+    with suppress(KeyboardInterrupt):  # the job does not hear of it
+        for text in _followed(files[0], one):
+            sys.stdout.write(text)
+            sys.stdout.flush()
 
 
 def _followed(file: Path, one: Record) -> Iterator[str]:

@@ -48,6 +48,8 @@ def submit(cases: Sequence[str], words: Sequence[str], swept: bool, command: Seq
     """
     environment = _environment()  # composing adds to it
     wished = wish(words)
+    if wished.throttle is not None and not swept:
+        raise UserError("throttle: expected a sweep, got one run; add -m, or leave it out")
     asked = site.load(wished.site, wished.changes)
     dependencies = _ready(wished)
     diagnosis.check_form(wished.overrides)

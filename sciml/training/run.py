@@ -121,7 +121,7 @@ def train(
     if trainer.is_global_zero:
         say(going_on(start, fit.steps))
     try:
-        with atomic.held(run) if trainer.is_global_zero else nullcontext():
+        with atomic.held(run, _patience()) if trainer.is_global_zero else nullcontext():
             trainer.fit(fit, ckpt_path=found, weights_only=True)
     except Diverged as error:
         kept = checkpoint.newest(folder)
@@ -180,6 +180,11 @@ def make_trainer(
         use_distributed_sampler=False,
         default_root_dir=run,
     )
+
+
+def _patience() -> float:
+    """Seconds to wait for the lock: that of a lost node lives on for a while after a requeue."""
+    return 120.0 if "SLURM_RESTART_COUNT" in os.environ else 0.0
 
 
 def _placement() -> list[SLURMEnvironment]:

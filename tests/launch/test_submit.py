@@ -117,7 +117,10 @@ def test_sbatch_is_heard(
         (["toy", "hpc=local", "submit=maybe"], "submit: expected true or false, got 'maybe'"),
         (["toy", "hpc=local", "throttle=0"], "throttle: expected a whole number >= 1"),
         (["toy", "hpc=local", "after=nowhere"], "after: expected the folder of a submitted run"),
-        (["hpc=local", "--"], "expected another command of sciml after --"),
+        (["toy", "hpc=local", "throttle=2"], "throttle: expected a sweep, got one run"),
+        (["hpc=local", "--"], "expected another command of sciml after --, got none"),
+        (["hpc=local", "--", "exprt", "a"], "got 'exprt'; did you mean 'export'"),
+        (["hpc=local", "--", "export", "a"], "the following arguments are required: --to"),
         (["hpc=local", "seed=1", "--", "evaluate", "a"], "expected no overrides before --"),
     ],
 )  # fmt: skip

@@ -4,8 +4,10 @@ import csv
 import errno
 import os
 import subprocess
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import torch
@@ -214,6 +216,16 @@ def test_a_folder_that_is_being_trained_is_refused(tmp_path):
     with atomic.held(tmp_path), pytest.raises(UserError, match="by another process"):
         run(tmp_path)
     run(tmp_path)
+
+
+def test_a_requeued_run_waits_for_the_lock_of_a_lost_node(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    with ExitStack() as lost:
+        lost.enter_context(atomic.held(tmp_path))
+        timer = Timer(0.5, lost.pop_all().close)
+        timer.start()
+        run(tmp_path)
+        timer.join()
 
 
 def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch):
