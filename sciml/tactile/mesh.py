@@ -148,18 +148,54 @@ def from_surface(
         UserError: no such file, extra `mesh` not installed, an open, self-intersecting or
             inside-out surface, one that looks like millimetres, edges longer than the body.
     """
-    skin = _read(surface)
-    points = np.asarray(skin.vertices, dtype=float) * scale
-    triangles = np.asarray(skin.faces, dtype=np.int64)
-    _refuse_millimetres(points, largest)
+    points, triangles = closed(surface, scale, largest)
     extent = float(np.ptp(points, axis=0).max())
     if not 0 < edge_length <= extent:
         raise UserError(
             f"edge_length: expected metres in (0, {extent:g}], the body's size, got {edge_length!r}"
         )
-    _refuse_open(skin, points, triangles)
     nodes, tets = _tetrahedra(points, triangles, edge_length)
     return Mesh(nodes, oriented(nodes, tets), largest=largest)
+
+
+def closed(
+    surface: "trimesh.Trimesh | str | Path", scale: float = 1.0, largest: float = LARGEST
+) -> tuple[Float[np.ndarray, "n 3"], Int[np.ndarray, "k 3"]]:
+    """Points, m, and triangles of a closed surface, anticlockwise seen from outside.
+
+    Args, Raises: see `from_surface`.
+    """
+    skin = _read(surface)
+    points = np.asarray(skin.vertices, dtype=float) * scale
+    triangles = np.asarray(skin.faces, dtype=np.int64)
+    _refuse_millimetres(points, largest)
+    _refuse_open(skin, points, triangles)
+    return points, triangles
+
+
+def mass_properties(
+    surface: "trimesh.Trimesh | str | Path",
+    density: float,
+    scale: float = 1.0,
+    largest: float = LARGEST,
+) -> tuple[float, Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]:
+    """Mass, kg, centre of mass, m, and inertia about it, kg m², of a solid of one density.
+
+    Args:
+        density: kg m⁻³, > 0.
+        surface, scale, largest: see `from_surface`.
+
+    Raises:
+        UserError: as `from_surface`; a density that is not positive.
+    """
+    if not density > 0:
+        raise UserError(f"density: expected kg m⁻³ > 0, got {density!r}")
+    import trimesh
+
+    points, triangles = closed(surface, scale, largest)
+    skin = trimesh.Trimesh(points, triangles, process=False)
+    unit = trimesh.triangles.mass_properties(skin.triangles, density=1.0, skip_inertia=False)
+    return density * unit.mass, np.asarray(unit.center_mass), density * np.asarray(unit.inertia)
 
 
 def _read(surface: "trimesh.Trimesh | str | Path") -> "trimesh.Trimesh":

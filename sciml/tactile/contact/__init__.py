@@ -3,6 +3,8 @@
 from sciml.tactile.contact.penalty import RigidContact
 from sciml.tactile.contact.pose import path, pose
 from sciml.tactile.contact.rigid import Ball, Box, Capsule, HalfSpace, Punch, Rigid
+from sciml.tactile.contact.sampled import Sampled, sampled
+from sciml.tactile.contact.search import nearest
 
 __all__ = [
     "Ball",
@@ -12,6 +14,9 @@ __all__ = [
     "Punch",
     "Rigid",
     "RigidContact",
+    "Sampled",
+    "nearest",
     "path",
     "pose",
+    "sampled",
 ]

@@ -3,7 +3,7 @@
     d(y)     n(y) = ∇d     H(y) = ∇∇d
 
 Each is smooth where a soft body touches it: edges are rounded. `sampled` makes one of any closed
-surface.
+surface of triangles.
 """
 
 from dataclasses import dataclass
