@@ -99,7 +99,8 @@ def test_cancelled_is_cancelled(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_drained_node_finishes_its_job_and_a_lost_one_hands_it_on(
     slurm: Cluster, whole: dict[str, torch.Tensor]
 ) -> None:
-    submit("run", "trainer.save_every=10", "trainer.log_every=5", "trainer.validate_every=10")
+    often = [f"trainer.{name}=10" for name in ("save_every", "log_every", "validate_every")]
+    submit("run", "system.pause=0.15", *often)
     training("run")
     node = record.find("run").entries()[None].nodes
     other = {"n1": "n2", "n2": "n1"}[node]
