@@ -7,8 +7,12 @@ quicker and is used where it is installed.
 Source: J. Nocedal, S. J. Wright, Numerical Optimization, 2nd ed. (2006), algorithm 5.3.
 """
 
+import os
+import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, final
 from weakref import finalize
 
@@ -46,6 +50,7 @@ def pardiso(K: csr_matrix) -> Solve:
     from pypardiso import PyPardisoSolver
     from pypardiso.pardiso_wrapper import PyPardisoError
 
+    _locate_mkl()
     solver, upper = PyPardisoSolver(mtype=2), triu(K, format="csr")
     solver.set_iparm(1, 1)  # all settings as given, that is zero: no refinement of solutions …
     solver.set_iparm(2, 2)  # … but METIS' order
@@ -61,6 +66,14 @@ def pardiso(K: csr_matrix) -> Solve:
 
     finalize(solve, solver.free_memory, everything=True)
     return solve
+
+
+@cache
+def _locate_mkl() -> None:
+    """pypardiso would search the whole environment for its library at every factor."""
+    places = sorted(Path(sys.prefix, "lib").glob("*mkl_rt*"))
+    if places:
+        os.environ.setdefault("PYPARDISO_MKL_RT", str(places[0]))
 
 
 def available() -> Factorise:
