@@ -35,7 +35,8 @@ _MAPPINGS = {"dict", "Dict", "Mapping", "MutableMapping"}
 def check_run(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
     """Checks a whole run: its parts are there, its seed is a number, its nodes are sound."""
     for name in ("system", "balancer", "trainer", "phases"):
-        if not isinstance(config.get(name), dict) or not config[name]:
+        found = config.get(name)  # without phases nothing is trained: a simulation
+        if not isinstance(found, dict) or not (found or name == "phases"):
             raise UserError(f"{name}: expected keys and values, got {config.get(name)!r}")
     seed = config.get("seed")
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:

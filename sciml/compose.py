@@ -301,7 +301,10 @@ def build(config: DictConfig) -> Parts:
     torch.manual_seed(config.seed)
     phases = _instantiate(config, "phases")
     processes = settings.devices * settings.nodes
-    require_matches(phases, getattr(_target(config.system), "objectives", ()), processes)
+    assemble = _target(config.system)
+    trained = not getattr(assemble, "untrained", False)
+    if trained:
+        require_matches(phases, getattr(assemble, "objectives", ()), processes)
     parts = Parts(
         system=_instantiate(config, "system"),
         balancer=_instantiate(config, "balancer"),
@@ -310,7 +313,8 @@ def build(config: DictConfig) -> Parts:
         published=_plain(config)[1].get("published") or {},
         case=config.get("case") or "unnamed",
     )
-    require_matches(phases, [parts.system.objective], processes)
+    if trained:
+        require_matches(phases, [parts.system.objective], processes)
     return parts
 
 

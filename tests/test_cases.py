@@ -40,6 +40,12 @@ def is_forecast(case: str) -> bool:
     return any("system: forecast" in text for text in texts_of(case.split("/")[0]))
 
 
+def is_mechanics(case: str) -> bool:
+    """Whether a case is one of a tactile sensor (`test_tactile_cases.py`)."""
+    texts = texts_of(case.split("/")[0])
+    return any(f"system: {kind}" in t for t in texts for kind in ("simulation", "identification"))
+
+
 def simulated(case: str) -> str | None:
     """The set that a case makes where it is not there, by the nearest file that names one."""
     texts = "\n".join(texts_of(case.split("/")[0]))
@@ -55,7 +61,7 @@ def texts_of(folder: str) -> tuple[str, ...]:
     return (*own, *(text for name in sorted(others) for text in texts_of(name)))
 
 
-VARIANTS = [case for case in EVERY if not is_forecast(case)]
+VARIANTS = [case for case in EVERY if not is_forecast(case) and not is_mechanics(case)]
 #: What makes a few steps of a large network take seconds.
 SMALLER = {"lid_driven_cavity/best": ["network.width=100", "sampling.points.residual=400"]}
 FOLDERS = sorted({name.split("/")[0] for name in VARIANTS})

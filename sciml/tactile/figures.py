@@ -1,19 +1,23 @@
 """Pictures of what a sensor measures: marker flow, depth, normals, pressure, shear, taxels."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import xarray
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm, Normalize
 from torch import Tensor
 
-from sciml.drawing import Drawn
-from sciml.drawing.sheet import colour_bar, sheet
+from sciml.drawing import Drawn, history
+from sciml.drawing.sheet import colour_bar, label, sheet
 from sciml.tactile.sensor import Camera, Sensor, Traction, View, lumped
 from sciml.tactile.sensor.optics import dotted
+
+if TYPE_CHECKING:
+    from sciml.tactile.scene import Scene
 
 #: Pixels across that maps are drawn with, at most.
 ACROSS = 320
@@ -40,6 +44,78 @@ def draw(
     with torch.no_grad():
         drawn = [_markers(sensor, u, run), _maps(sensor, u, run, forces)]
         return drawn if sensor.optics is None else [*drawn, _images(sensor, u, run)]
+
+
+class Figures:
+    """`contracts.Figures` of a run: force and markers over the steps, the last state in maps."""
+
+    def __init__(self, scene: "Scene") -> None:
+        self.scene = scene
+
+    def __call__(self, run: Path) -> Drawn:
+        with xarray.open_dataset(run / "result.nc") as dataset:
+            dataset.load()
+        drawn = [_scene(dataset, self.scene, run), _forces(dataset, run)]
+        drawn += draw(
+            self.scene.sensor,
+            torch.from_numpy(dataset.u.values[-1]),
+            run,
+            torch.from_numpy(dataset.contact_force.values[-1]),
+        )
+        if (run / "history.csv").is_file():
+            found = history.read(run / "history.csv")
+            drawn += history.draw(found, run, "rel_error", "relative error")
+        return drawn
+
+
+def _scene(dataset: xarray.Dataset, scene: "Scene", run: Path) -> tuple[Path, str]:
+    """The deformed front in space, coloured by its pressure."""
+    sensor = scene.sensor
+    u, forces = (torch.from_numpy(dataset[n].values[-1]) for n in ("u", "contact_force"))
+    traction = lumped(sensor.surface, u, forces)
+    pressure = traction.everywhere(traction.pressure).numpy() / 1e3
+    at = 1e3 * (sensor.surface.rest + u).numpy()
+    corners = sensor.elements.mesh.surface(sensor.surface.name)
+    with sheet(run, "scene", (6.4, 4.6)) as (figure, path):
+        axes = figure.add_subplot(projection="3d")
+        shown = axes.plot_trisurf(
+            *at.T, triangles=corners, cmap="viridis", linewidth=0.15, edgecolor="#5b6570"
+        )
+        shown.set_array(pressure[corners].mean(1))
+        shown.autoscale()
+        span = np.ptp(at[np.unique(corners)], axis=0)
+        axes.set_box_aspect((span[0], span[1], max(3 * span[2], 0.25 * span[0])))
+        axes.set(xlabel="x (mm)", ylabel="y (mm)", zlabel="z (mm)")
+        axes.view_init(28, -60)
+        figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.12, label="pressure (kPa)")
+    deepest = 1e3 * float(-dataset.u.values[-1][..., 2].min())
+    return path, (
+        f"The front after the last step, deformed by up to {deepest:.3g} mm downwards (heights "
+        f"enlarged), coloured by the pressure, up to {pressure.max():.3g} kPa."
+    )
+
+
+def _forces(dataset: xarray.Dataset, run: Path) -> tuple[Path, str]:
+    clock = label(dataset.time)
+    with sheet(run, "forces", (7.4, 2.9)) as (figure, path):
+        left, right = figure.subplots(1, 2)
+        for i, axis in enumerate("xyz"):
+            left.plot(dataset.time, dataset.force[:, i], color=f"C{i}", label=f"$F_{axis}$")
+            if "force_reference" in dataset:
+                seen = dataset.force_reference[:, i]
+                left.plot(dataset.time, seen, "o", color=f"C{i}", markersize=3.5, mfc="none")
+        left.set(xlabel=clock, ylabel="force on the indenter (N)")
+        left.legend()
+        flow = dataset.markers - dataset.markers[0]
+        right.plot(dataset.time, np.hypot(flow[..., 0], flow[..., 1]), color="C0", alpha=0.35)
+        right.set(xlabel=clock, ylabel="marker flow (pixel)")
+    last = ", ".join(f"{float(f):.3g}" for f in dataset.force[-1])
+    recorded = " Circles are what was recorded." if "force_reference" in dataset else ""
+    return path, (
+        f"Force of the sensor on the indenter, ({last}) N at the end, and how far every marker "
+        f"has moved in the image.{recorded} No point is deeper than "
+        f"{1e6 * float(dataset.penetration.max()):.2g} µm inside the indenter."
+    )
 
 
 def flow(axes: Axes, sensor: Sensor, u: Float[Tensor, "n 3"]) -> float:

@@ -105,6 +105,8 @@ def train(
         Diverged: a term, gradient or weight became NaN or infinite; names the last good checkpoint.
         Interrupted: a signal came; the step it came in is saved.
     """
+    if not phases:  # a simulation of which nothing is unknown
+        return Outcome(system.model.eval(), 0, 0.0, 0.0, 0)
     quiet()
     fit = Fit(system.model, system.objective, balancer, phases, system.data, system.metric)
     folder = run / "checkpoints"
@@ -201,6 +203,8 @@ def restore(
     Raises:
         UserError: there is no checkpoint, it does not load, or it is of another network.
     """
+    if not phases:
+        return system.model.eval()
     found = checkpoint.newest(run / "checkpoints")
     if found is None:
         raise UserError(f"{run} holds no checkpoint; train first: sciml run CASE run_dir={run}")
@@ -224,7 +228,7 @@ def measure(system: System, model: nn.Module) -> dict[str, float]:
 
     Where a system has batches for the test, the metric is of these alone.
     """
-    parameter = next(model.parameters())
+    parameter = next(model.parameters(), torch.empty(0))
     model.eval()
     system.objective.eval()
     means = Means()

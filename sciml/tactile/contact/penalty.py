@@ -2,8 +2,8 @@
 
     Π = Σ_q A_q [ψ_n(g_q) + ψ_t(s_q)]       g = d(y),   y = Rᵀ (x - c),   x = X + u
 
-Points q are the nodes that carry area: corners of linear triangles, midpoints of quadratic ones.
-All is reckoned in the solid's frame, where a solid that turns does not drag its friction along:
+Points q are those of `points`. All is reckoned in the solid's frame, where a solid that turns does
+not drag its friction along:
 
     s = T (s_0 + y - y_0)     T = I - n_0 n_0ᵀ     0: at the start of the step
 
@@ -27,6 +27,7 @@ from torch import Tensor
 
 from sciml.contracts import UserError
 from sciml.physics import contact as law
+from sciml.tactile.contact.points import Points
 from sciml.tactile.contact.pose import into_frame
 from sciml.tactile.contact.rigid import Rigid, curvature
 from sciml.tactile.elements import Elements
@@ -75,22 +76,18 @@ class RigidContact:
             raise UserError(f"contact: expected penetration > 0 m, got {self.penetration!r}")
 
     @cached_property
-    def nodes(self) -> Int[Tensor, " q"]:
-        """The points."""
-        return torch.from_numpy(np.flatnonzero(self.elements.surface_weights(self.surface)))
-
-    @cached_property
-    def areas(self) -> Float[Tensor, " q"]:
-        """At rest, m²."""
-        return torch.from_numpy(self.elements.surface_weights(self.surface))[self.nodes]
-
-    @cached_property
-    def _rest(self) -> Float[Tensor, "q 3"]:
-        return torch.from_numpy(self.elements.nodes)[self.nodes]
+    def points(self) -> Points:
+        """Where the surface is asked whether it touches."""
+        return Points(self.elements, self.surface)
 
     @property
-    def pairs(self) -> Int[np.ndarray, "q 2"]:
-        return np.column_stack([self.nodes.numpy()] * 2)
+    def areas(self) -> Float[Tensor, " q"]:
+        """Of the points at rest, m²."""
+        return self.points.areas
+
+    @property
+    def pairs(self) -> Int[np.ndarray, "p 2"]:
+        return self.points.pairs
 
     # ---- the term -------------------------------------------------------------------------------
 
@@ -108,13 +105,11 @@ class RigidContact:
     def force(
         self, u: Tensor, before: Tensor, pose: Tensor, friction: Tensor, *memory: Tensor
     ) -> Float[Tensor, "n 3"]:
-        at_points = self.tractions(u, before, pose, friction, *memory)
-        forces = self.areas[:, None] * at_points
-        return torch.zeros_like(u).index_add(0, self.nodes, -forces)
+        return self.points.spread(-self.tractions(u, before, pose, friction, *memory), u)
 
     def blocks(
         self, u: Tensor, before: Tensor, pose: Tensor, friction: Tensor, *memory: Tensor
-    ) -> Float[Tensor, "q 3 3"]:
+    ) -> Float[Tensor, "p 3 3"]:
         y, R, gap, n = self._place(u, pose)
         p = law.pressure(gap, self.stiffness, self._multiplier(memory))
         found = torch.zeros(len(y), 3, 3, dtype=y.dtype)
@@ -128,7 +123,7 @@ class RigidContact:
             slope = law.traction_slope(self._slip(y, before, memory), limit, self.stick)
             T = self._tangential(before, memory)
             found = found + T @ slope @ T
-        return self.areas[:, None, None] * (R @ found @ R.T)
+        return self.points.blocks(R @ found @ R.T)
 
     # ---- memory ---------------------------------------------------------------------------------
 
@@ -194,7 +189,7 @@ class RigidContact:
     ) -> Float[Tensor, "6"]:
         """Force, N, and moment about the solid's origin, N m, with which the body acts on it."""
         push = -self.areas[:, None] * self.tractions(u, before, pose, friction, *memory)
-        arm = self._rest + u[self.nodes] - pose[:3]
+        arm = self.points.at(u) - pose[:3]
         return torch.cat([push.sum(0), torch.linalg.cross(arm, push).sum(0)])
 
     def gaps(self, u: Tensor, pose: Tensor) -> Float[Tensor, " q"]:
@@ -214,7 +209,7 @@ class RigidContact:
 
     def _place(self, u: Tensor, pose: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """y, R, g and n."""
-        y, R = into_frame(self._rest + u[self.nodes], pose)
+        y, R = into_frame(self.points.at(u), pose)
         gap, n = self.solid.distance(y)
         return y, R, gap, n
 

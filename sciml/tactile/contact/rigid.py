@@ -6,6 +6,7 @@ Each is smooth where a soft body touches it: edges are rounded. `sampled` makes 
 surface of triangles.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, final, runtime_checkable
 
@@ -75,11 +76,13 @@ class Box:
         rounding: radius of the edges, m, > 0 and at most half the shortest edge.
     """
 
-    size: tuple[float, float, float]
+    size: Sequence[float]
     rounding: float
 
     def __post_init__(self) -> None:
-        _refuse("box", size=self.size, rounding=self.rounding)
+        if len(self.size) != 3:
+            raise UserError(f"box: expected three edge lengths in m, got {list(self.size)}")
+        _refuse("box", size=tuple(self.size), rounding=self.rounding)
         _refuse_rounding("box", self.rounding, min(self.size) / 2)
 
     def distance(self, y: Float[Tensor, "q 3"]) -> tuple[Float[Tensor, " q"], Float[Tensor, "q 3"]]:

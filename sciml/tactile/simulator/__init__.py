@@ -4,7 +4,7 @@ from sciml.tactile.simulator.external import DeadLoad, External, Remembering
 from sciml.tactile.simulator.journey import StepRefused, Trajectory
 from sciml.tactile.simulator.march import Simulator
 from sciml.tactile.simulator.newton import Newton
-from sciml.tactile.simulator.schemes import BDF2, BackwardEuler, QuasiStatic, State, at_rest
+from sciml.tactile.simulator.schemes import BDF2, BackwardEuler, QuasiStatic, Scheme, State, at_rest
 from sciml.tactile.simulator.solver import pardiso, superlu
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Newton",
     "QuasiStatic",
     "Remembering",
+    "Scheme",
     "Simulator",
     "State",
     "StepRefused",

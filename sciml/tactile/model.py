@@ -1,0 +1,62 @@
+"""A simulation as a module: `() -> Observed`, with the unknown constants as its parameters."""
+
+from collections.abc import Callable, Mapping
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from sciml.contracts import UserError
+from sciml.tactile.materials import Material
+from sciml.tactile.scene import Observed, Scene
+
+
+@final
+class Simulation(nn.Module):
+    """Simulates a scene with the current values of what is unknown.
+
+    Args:
+        scene: what happens.
+        law: material from its constants, the known ones already given; unused without unknowns
+            of the material.
+        unknowns: name → module that answers with the value: constants of the law by their names,
+            and `friction`.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        law: Callable[..., Material] | None = None,
+        unknowns: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        self.scene, self.law = scene, law
+        self.unknowns = nn.ModuleDict(dict(unknowns or {}))
+        if law is None and set(self.unknowns) - {"friction"}:
+            raise UserError(
+                f"unknowns: expected a law for {', '.join(self.unknowns)}, got none; set law"
+            )
+
+    def values(self) -> dict[str, Tensor]:
+        """Name → value of every unknown, in its own unit."""
+        return {name: unknown() for name, unknown in self.unknowns.items()}
+
+    def forward(self) -> Observed:
+        return self.simulate(self.values())
+
+    def simulate(self, values: Mapping[str, Tensor]) -> Observed:
+        """The same with values given."""
+        constants = {name: value.double() for name, value in values.items()}
+        friction = constants.pop("friction", None)
+        material = self.law(**constants) if self.law is not None else None
+        return self.scene(material, friction)
+
+
+def count(model: nn.Module) -> int:
+    """Number of scalar unknowns."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def flat(values: Mapping[str, Tensor]) -> Tensor:
+    """All values one after another, `[p]`."""
+    return torch.cat([value.reshape(-1) for value in values.values()])

@@ -1,0 +1,169 @@
+"""The outcome of a simulation as a dataset: nodes, markers, force and pose over the steps."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, final
+
+import numpy as np
+import torch
+import xarray
+from torch import nn
+
+from sciml.tactile.confidence import Confidence, confidence
+from sciml.tactile.data import Seen
+from sciml.tactile.model import Simulation
+from sciml.tactile.objective import residuals
+from sciml.tactile.scene import Observed, Scene
+
+AXES = ["x", "y", "z"]
+
+
+@final
+class Simulated:
+    """`contracts.Predictor` of a simulation.
+
+    Args:
+        seen: what was recorded, kept as `…_reference` beside what came out.
+        truth: name → value of constants that are known.
+    """
+
+    def __init__(self, seen: Seen | None = None, truth: Mapping[str, float] | None = None) -> None:
+        self.seen, self.truth = seen, dict(truth or {})
+
+    def __call__(self, model: nn.Module, request: Mapping[str, Any]) -> Iterator[xarray.Dataset]:
+        assert isinstance(model, Simulation)
+        with torch.no_grad():
+            values = model.values()
+            observed = model.simulate(values)
+            found = dataset(model.scene, observed)
+            if self.seen is not None:
+                found = found.assign(_reference(self.seen))
+                scalars = {name: value for name, value in values.items() if not value.ndim}
+                if scalars:
+                    found = found.assign(self._constants(model, scalars, values))
+            for name, value in values.items():
+                if value.ndim:
+                    found[name] = ("cell", value.numpy(), {"long_name": f"{name} of every cell"})
+        yield found
+
+    def _constants(
+        self, model: Simulation, scalars: dict[str, Any], values: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        seen = self.seen
+        assert seen is not None
+
+        def rows(changed: Mapping[str, Any]) -> Any:
+            return torch.cat(list(residuals(model.simulate({**values, **changed}), seen).values()))
+
+        return _intervals(confidence(rows, scalars), self.truth)
+
+
+def dataset(scene: Scene, observed: Observed) -> xarray.Dataset:
+    """Time is the number of the step, or seconds where the scheme has them."""
+    elements, trajectory = scene.sensor.elements, observed.trajectory
+    duration = 1.0 if scene.scheme is None else scene.scheme.duration(1.0)
+    time = np.arange(len(trajectory.u)) * duration
+    forces = [scene.forces(observed, step) for step in range(len(trajectory.u))]
+    stack = lambda tensors: np.stack([t.detach().numpy() for t in tensors])  # noqa: E731
+    clock = {"long_name": "time", "units": "s"} if duration != 1.0 or scene.scheme else {
+        "long_name": "increment", "units": "1"
+    }  # fmt: skip
+    return xarray.Dataset(
+        {
+            "u": (
+                ("time", "node", "axis"),
+                stack(trajectory.u),
+                {"long_name": "displacement", "units": "m"},
+            ),
+            "contact_force": (
+                ("time", "node", "axis"),
+                stack(forces),
+                {"long_name": "force of the contact on the node", "units": "N"},
+            ),
+            "markers": (
+                ("time", "marker", "pixel"),
+                observed.markers.detach().numpy(),
+                {"long_name": "column and row of the markers", "units": "pixel"},
+            ),
+            "force": (
+                ("time", "axis"),
+                observed.wrench[:, :3].detach().numpy(),
+                {"long_name": "force of the sensor on the indenter", "units": "N"},
+            ),
+            "moment": (
+                ("time", "axis"),
+                observed.wrench[:, 3:].detach().numpy(),
+                {"long_name": "moment on the indenter about its origin", "units": "N m"},
+            ),
+            "position": (
+                ("time", "axis"),
+                scene.path[:, :3].detach().numpy(),
+                {"long_name": "position of the indenter", "units": "m"},
+            ),
+            "rotation": (
+                ("time", "axis"),
+                scene.path[:, 3:].detach().numpy(),
+                {"long_name": "rotation vector of the indenter", "units": "rad"},
+            ),
+            "corners": (
+                ("cell", "corner"),
+                elements.cells.astype(np.int32),
+                {"long_name": "nodes of every tetrahedron"},
+            ),
+            "penetration": (
+                ("time",),
+                _penetrations(scene, observed),
+                {"long_name": "deepest point inside the indenter", "units": "m"},
+            ),
+        },
+        {
+            "time": ("time", time, clock),
+            "axis": AXES,
+            "pixel": ["column", "row"],
+            "node_position": (
+                ("node", "axis"),
+                elements.nodes,
+                {"long_name": "position at rest", "units": "m"},
+            ),
+        },
+    )
+
+
+def _penetrations(scene: Scene, observed: Observed) -> np.ndarray:
+    depths = [0.0]
+    for acting in observed.trajectory.acting:
+        u, _, at, *_ = acting[0]
+        depths.append(max(0.0, -float(scene.contact.gaps(u, at).min())))
+    return np.array(depths)
+
+
+def _reference(seen: Seen) -> dict[str, Any]:
+    return {
+        "markers_reference": (
+            ("time", "marker", "pixel"),
+            seen.markers.numpy(),
+            {"long_name": "recorded column and row of the markers", "units": "pixel"},
+        ),
+        "force_reference": (
+            ("time", "axis"),
+            seen.force.numpy(),
+            {"long_name": "recorded force on the indenter", "units": "N"},
+        ),
+    }
+
+
+def _intervals(found: Confidence, truth: Mapping[str, float]) -> dict[str, Any]:
+    low, high = found.interval().T
+    known = [truth.get(name, np.nan) for name in found.names]
+    p = ("constant",)
+    return {
+        "constant": (p, list(found.names)),
+        "value": (p, found.values, {"long_name": "estimate, in the constant's own unit"}),
+        "low": (p, low, {"long_name": "lower end of the 95 % confidence interval"}),
+        "high": (p, high, {"long_name": "upper end of the 95 % confidence interval"}),
+        "truth": (p, known, {"long_name": "value that made the recording"}),
+        "correlation": (
+            ("constant", "other_constant"),
+            found.correlation,
+            {"long_name": "correlation of two estimates", "units": "1"},
+        ),
+    }

@@ -1,0 +1,150 @@
+"""Assembles a tactile case: scene + unknowns + recording → `contracts.System`."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import nn
+
+from sciml.contracts import LossTerms, System, UserError
+from sciml.tactile import figures
+from sciml.tactile.data import Presses
+from sciml.tactile.materials import Material
+from sciml.tactile.metric import Errors
+from sciml.tactile.model import Simulation
+from sciml.tactile.objective import Misfit
+from sciml.tactile.predictor import Simulated
+from sciml.tactile.scene import Scene
+from sciml.tactile.sensor import Recording
+from sciml.tactile.sensor.recording import read, simulated, write
+
+
+def simulate(scene: Scene) -> System:
+    """A simulation of which nothing is unknown: it is run once, and no phase trains it."""
+    return System(
+        model=Simulation(scene),
+        objective=Nothing(),
+        data=Nothing(),
+        metric=None,
+        predictor=Simulated(),
+        figures=figures.Figures(scene),
+    )
+
+
+#: No phases: nothing in it is trained.
+simulate.untrained = True  # type: ignore[attr-defined]
+
+
+def identify(
+    scene: Scene,
+    law: Callable[..., Material],
+    unknowns: Mapping[str, nn.Module],
+    recording: Recording,
+    noise: float = 0.01,
+    add_noise: bool = False,
+    truth: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> System:
+    """Constants of a sensor from what it recorded.
+
+    Args:
+        scene: what was done; its path is the recording's.
+        law: material of the gel from its constants, known ones given.
+        unknowns: name → where it starts and its range (see `unknowns`).
+        recording: markers and forces at the start and after every step of the path.
+        noise: standard deviation as a share of the largest flow and force.
+        add_noise: for recordings of a simulation, which have none.
+        truth: values that made the recording, where they are known.
+        seed: of the noise that is added.
+
+    Raises:
+        UserError: a recording of another number of times or markers than the scene's.
+    """
+    data = Presses(recording, noise, seed, add_noise)
+    wanted = (scene.steps + 1, len(scene.sensor.markers), 2)
+    if tuple(data.seen.markers.shape) != wanted:
+        raise UserError(
+            f"recording: expected markers [time, marker, pixel] = {list(wanted)}, as the scene "
+            f"has, got {list(data.seen.markers.shape)}; give the scene the recording's path and "
+            "markers"
+        )
+    model = Simulation(scene, law, unknowns)
+    return System(
+        model=model,
+        objective=Misfit(),
+        data=data,
+        metric=Errors(truth),
+        predictor=Simulated(data.seen, truth),
+        figures=figures.Figures(scene),
+    )
+
+
+#: So that an optimiser that does not suit it is refused before a recording is made.
+identify.objectives = (Misfit,)  # type: ignore[attr-defined]
+
+
+@final
+class Nothing(nn.Module):
+    """Objective and data of a simulation in which nothing is trained."""
+
+    terms = ()
+
+    def forward(self, model: nn.Module, batch: Any) -> LossTerms:
+        return {}
+
+    def train_dataloader(self, start: int, rank: int, ranks: int) -> list[Any]:
+        return []
+
+    def val_dataloader(self) -> list[Any]:
+        return []
+
+    def refresh(self, model: nn.Module, objective: Any, step: int) -> None:
+        """Nothing changes."""
+
+
+def recorded(
+    scene: Scene,
+    law: Callable[..., Material],
+    truth: Mapping[str, float],
+    path: str | None = None,
+) -> Recording:
+    """A recording that a simulation makes, without noise; kept in a file where one is named.
+
+    Args:
+        scene: usually with a finer mesh than the one that is fitted to it.
+        law: material from its constants.
+        truth: constants of the law, and `friction`.
+        path: NetCDF file; read where it is there and is of the same scene, else written.
+    """
+    described = _described(scene, truth)
+    if path is not None and Path(path).is_file():
+        found = read(path)
+        if found.attributes.get("scene") == described:
+            return found
+    values = {name: torch.tensor(value, dtype=torch.float64) for name, value in truth.items()}
+    with torch.no_grad():
+        observed = Simulation(scene, law).simulate(values)
+    times = len(observed.markers)
+    made = simulated(
+        scene.sensor,
+        observed.trajectory.u,
+        np.arange(times, dtype=float),
+        observed.wrench[:, :3].numpy(),
+        scene.path[:, :3].numpy(),
+        attributes={"title": "simulated press", "scene": described},
+    )
+    if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write(path, made)
+    return made
+
+
+def _described(scene: Scene, truth: Mapping[str, float]) -> str:
+    """A fingerprint of what makes a simulated recording."""
+    numbers = [scene.path.numpy().tobytes(), scene.sensor.elements.nodes.tobytes()]
+    numbers += [scene.sensor.pixels_at_rest.numpy().tobytes(), repr(scene.contact.solid).encode()]
+    text = repr((sorted(truth.items()), scene.contact.stiffness, scene.contact.stick))
+    return hashlib.sha256(b"".join([*numbers, text.encode()])).hexdigest()[:16]

@@ -1,0 +1,94 @@
+"""One contract over every case of a tactile sensor, on coarse meshes."""
+
+import numpy as np
+import pytest
+import torch
+import xarray
+from test_cases import EVERY, is_mechanics
+
+import sciml
+from sciml import cli, compose
+
+#: Cases that are simulated only, and those that find constants.
+MECHANICS = [case for case in EVERY if is_mechanics(case)]
+IDENTIFIED = [case for case in MECHANICS if "identify" in case]
+SIMULATED = [case for case in MECHANICS if case not in IDENTIFIED]
+COARSE = ["sensor.mesh.cells=[6,6,1]", "sensor.camera.width=80", "sensor.camera.height=60"]
+COARSE += ["sensor.camera.lens.fx=86", "sensor.camera.lens.fy=86"]
+COARSE += ["sensor.camera.lens.cx=39.5", "sensor.camera.lens.cy=29.5"]
+SAME = ["sensor.mesh.cells=[4,4,1]", "finer.mesh.cells=[4,4,1]", "sensor.degree=1"]
+SAME += ["finer.degree=1", "scene.steps=[2,2]"]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCIML_DATA", str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize("case", MECHANICS)
+def test_a_case_composes(case: str) -> None:
+    parts = compose.build(compose.compose(case, COARSE if case in SIMULATED else SAME))
+    assert parts.system.model.scene.steps > 0
+
+
+@pytest.mark.parametrize("case", SIMULATED)
+def test_a_simulation_is_in_balance_and_its_numbers_have_units(case: str, tmp_path) -> None:
+    result = sciml.run(case, *COARSE, "run_dir=run")
+    assert result.metrics["steps"] == 0
+    with xarray.open_dataset("run/result.nc") as found:
+        found.load()
+    nodal = found.contact_force.sum("node")
+    np.testing.assert_allclose(nodal, -found.force, atol=1e-9)
+    assert not found.force[0].any() and not found.u[0].any()
+    assert float(found.force[-1, 2]) > 0.05
+    assert 0 < float(found.penetration.max()) < 1e-4
+    for name in ("u", "force", "markers", "position", "penetration"):
+        assert found[name].attrs["units"] and found[name].attrs["long_name"]
+    pictures = {path.stem for path in (tmp_path / "run/figures").iterdir()}
+    assert pictures == {"forces", "images", "maps", "markers", "scene"}
+    assert sciml.run(case, *COARSE, "run_dir=run").metrics["steps"] == 0
+
+
+def test_an_identification_finds_what_made_the_recording(tmp_path) -> None:
+    """Without noise and on the same mesh, to the optimiser's accuracy."""
+    words = ["tactile_identify", *SAME, "system.add_noise=false", "optimizer.max_iter=25"]
+    words += ["optimizer.max_eval=40"]
+    result = sciml.run(*words, "run_dir=run")
+    for name in ("E", "nu", "friction"):
+        assert result.metrics[f"rel_error/{name}"] < 1e-2, name
+    with xarray.open_dataset("run/result.nc") as found:
+        inside = (found.low <= found.value) & (found.value <= found.high)
+        assert inside.all() and list(found.constant.values) == ["E", "nu", "friction"]
+    stamp = (tmp_path / "data/tactile_identify.nc").stat().st_mtime_ns
+    compose.evaluate("run")
+    assert (tmp_path / "data/tactile_identify.nc").stat().st_mtime_ns == stamp
+
+
+def test_the_same_mesh_at_the_truth_gives_the_recording() -> None:
+    parts = compose.build(
+        compose.compose("tactile_identify/default", [*SAME, "system.add_noise=false"])
+    )
+    model, batch = parts.system.model, next(iter(parts.system.data.val_dataloader()))
+    truth = {"E": 1.6e5, "nu": 0.47, "friction": 0.45}
+    values = {k: torch.tensor(v, dtype=torch.float64) for k, v in truth.items()}
+    observed = model.simulate(values)
+    assert float((observed.markers - batch.markers).abs().max()) < 1e-9
+    assert float((observed.wrench[:, :3] - batch.force).abs().max()) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tactile_press", "scene.friction=-0.1"], "friction: expected a coefficient >= 0"),
+        (["tactile_press", "scene.steps=[2,3]"], "steps: expected one number >= 1 for each of 1"),
+        (["tactile_press", "scene.stations=[[0.0,0.0,0.0]]"], "stations: expected two poses"),
+        (["tactile_press", "scene.stations.0.2=0.008"], "outside 'front' at the start"),
+        (["helmholtz_2d", "~phases", "+phases={}"], "phases: expected at least one phase"),
+    ],
+)
+def test_mistakes_are_one_line(words: list[str], said: str, capsys) -> None:
+    small = COARSE if words[0] == "tactile_press" else []
+    assert cli.main(["run", *words, *small, "run_dir=r"]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
