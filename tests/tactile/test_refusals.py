@@ -28,8 +28,10 @@ def elements() -> Elements:
     ("material", "said"),
     [
         (lambda: materials.neo_hookean(-1.0, 0.4), "Young's modulus E: expected Pa > 0, got -1"),
-        (lambda: materials.linear(1e5, 0.5), "expected -1 < nu < 0.5, got 0.5; a gel is about"),
-        (lambda: materials.linear(1e5, -1.5), "expected -1 < nu < 0.5, got -1.5"),
+        (lambda: materials.linear(1e5, 0.6), "expected -1 < nu ≤ 0.5, got 0.6; a gel is about"),
+        (lambda: materials.linear(1e5, -1.5), "expected -1 < nu ≤ 0.5, got -1.5"),
+        (lambda: materials.neo_hookean(1e5, 0.5), "got 0.5; give pressure=True, or lower nu to"),
+        (lambda: materials.neo_hookean(1e5, 0.0, pressure=True), "expected 0 < nu ≤ 0.5 with pre"),
         (lambda: materials.yeoh(1e4, 0.0, 0.0, 0.499), "expected nu < 0.495 without a pressure fi"),
         (lambda: materials.mooney_rivlin(1e4, -2e4, 0.4), "2 .c10 . c01.: expected Pa > 0"),
         (lambda: materials.linear(1e5, 0.4, 0.0), "density: expected kg m⁻³ > 0, got 0.0"),

@@ -8,6 +8,7 @@ from scipy.sparse.linalg import splu
 from sciml.tactile.elements import Elements
 from sciml.tactile.shapes import block
 from sciml.tactile.simulator import pardiso, superlu
+from sciml.tactile.simulator.newton import _raised
 from sciml.tactile.simulator.ordering import nested_dissection
 from sciml.tactile.simulator.solver import Solver
 
@@ -72,3 +73,11 @@ def test_nested_dissection_is_a_permutation_that_fills_less() -> None:
         for o in (nodes, order)
     ]
     assert fill[1] < 0.8 * fill[0]
+
+
+def test_a_raised_diagonal_keeps_entries_that_become_zero() -> None:
+    """PARDISO reads beyond its arrays where one is missing."""
+    K = laplacian(5, -3.0)  # -1 on the diagonal
+    raised = _raised(K, 1.0)
+    assert raised.nnz == K.nnz and (raised.diagonal() == 0).all()
+    assert (K.diagonal() == -1).all()

@@ -1,17 +1,20 @@
 """One step as a differentiable function: Newton forward, one linear solve backward.
 
-    u, R = step(û, u_D, u_before, θ)      r(u; û, u_before, θ) = 0 at free nodes, R = r at held ones
+    u, R = step(û, c, u_D, u_before, θ)      r(u; û, c, u_before, θ) = 0 at free nodes, R = r at
+                                             held ones
 
 For cotangents g of u and h of R, with λ = -h at held nodes and K_ff λ_f = g_f + K_fD h,
 
-    dθ = -λ·∂r/∂θ      dû = c M λ      du_before = -λ·∂r/∂u_before      du_D = g_D - (K λ)_D
+    dθ = -λ·∂r/∂θ      du_before = -λ·∂r/∂u_before      du_D = g_D - (K λ)_D
+    dû = c M λ         dc = -λ·M (u - û)
 
-Nothing but u and the parameters is stored from the forward pass.
+A body with pressures has them in u, r and λ, and a saddle for K. Nothing but u and what the step
+was given is stored from the forward pass.
 
 Source: D. A. Tortorelli, P. Michaleris, Inverse Problems Eng. 1 (1994) 71-105 (adjoint method).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -21,10 +24,11 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sciml.tactile.materials import Material, Solid
+from sciml.tactile.materials import AnySolid, Material, MixedSolid
 from sciml.tactile.simulator.balance import Balance, Body
-from sciml.tactile.simulator.newton import Newton
-from sciml.tactile.simulator.solver import Solver, superlu
+from sciml.tactile.simulator.mixed import MixedBalance
+from sciml.tactile.simulator.newton import AnyBalance, AnySolver, Newton
+from sciml.tactile.simulator.solver import superlu
 
 #: Share of the largest right side met so far to which adjoint systems are solved.
 ADJOINT = 1e-10
@@ -42,10 +46,9 @@ class March:
     """
 
     body: Body
-    law: Callable[..., Solid]
     newton: Newton
-    forward: Solver
-    backward: Solver
+    forward: AnySolver
+    backward: AnySolver
     iterations: list[int] = field(default_factory=list)
     force: float = 0.0
     cotangent: float = 0.0
@@ -64,11 +67,11 @@ class March:
 @final
 @dataclass(frozen=True)
 class Step:
-    """One step's plain settings: c ρ, where Newton's method starts, and how its inputs divide."""
+    """One step's plain settings: its law, where Newton's method starts, how its inputs divide."""
 
     march: March
-    inertia: float
-    starts: Callable[[Balance, Tensor], Any]
+    law: Callable[..., AnySolid]
+    starts: Callable[[AnyBalance, Tensor], Iterator[np.ndarray]]
     materials: int
     terms: tuple[int, ...]
 
@@ -77,108 +80,112 @@ def advance(
     step: Step,
     material: Material,
     drift: Tensor,
+    inertia: Tensor,
     motion: Tensor,
     before: Tensor,
     parameters: tuple[tuple[Tensor, ...], ...],
-) -> tuple[Tensor, Tensor]:
-    """u `[n, 3]` after the step and the forces `[h, 3]`, N, that hold the held nodes.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """u `[n, 3]` after the step, the forces `[h, 3]`, N, that hold the held nodes, and p.
 
     Args:
         step: its settings.
         material: of the body.
         drift: û `[n, 3]`.
+        inertia: c times the density, kg m⁻³ s⁻²; zero in statics.
         motion: `[h, 3]` displacements of the held nodes after the step.
         before: `[n, 3]` displacement before the step.
         parameters: of the external terms after the step.
+
+    Returns:
+        p: `[c]`, Pa, of the corners; empty without a pressure field.
 
     Raises:
         Unconverged: no balance was found.
     """
     flat = [value for values in parameters for value in values]
-    return _Advance.apply(step, drift, motion, before, *material.parameters, *flat)
+    return _Advance.apply(step, drift, inertia, motion, before, *material.parameters, *flat)
 
 
 @final
 class _Advance(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, step: Step, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, step: Step, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         march = step.march
         balance = _balance(step, *(value.detach() for value in inputs))
-        starts = step.starts(balance, inputs[1].detach())
+        starts = step.starts(balance, inputs[2].detach())
         at, iterations = march.newton(balance, starts, march.forward, march.force)
         march.iterations.append(iterations)
         march.force = max(march.force, at.force_scale)
-        u = torch.from_numpy(at.u)
+        u, p = (torch.from_numpy(part) for part in balance.parts(at.u))
         forces = at.residual.reshape(-1)[march.body.pattern.held]
         ctx.step = step
-        ctx.save_for_backward(u, *inputs[1:])  # û enters r linearly: its value is not needed
-        return u, torch.from_numpy(march.body.at_nodes(forces))
+        drift = inputs[0] if ctx.needs_input_grad[2] else u  # its value is needed for dc alone
+        ctx.save_for_backward(u, p, drift, *inputs[1:])
+        return u, torch.from_numpy(march.body.at_nodes(forces)), p
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor, h: Tensor) -> tuple[Tensor | None, ...]:
-        u, motion, before, *parameters = ctx.saved_tensors
+    def backward(ctx: Any, g: Tensor, h: Tensor, g_p: Tensor) -> tuple[Tensor | None, ...]:
+        u, p, drift, *given = ctx.saved_tensors
         step: Step = ctx.step
         body = step.march.body
-        pattern = body.pattern
-        detached = [value.detach() for value in (motion, before, *parameters)]
-        balance = _balance(step, u.detach(), *detached)
+        balance = _balance(step, drift.detach(), *(value.detach() for value in given))
         F = body.elements.deformation(u.numpy())
-        blocks = balance.tangent(u.numpy(), F)
-        rows = pattern.of_held(blocks)
-        g_u, held = g.numpy().reshape(-1), -h.numpy().reshape(-1)[body.components]
-        right = (g_u - rows.T @ held)[pattern.free]
-        lam = np.zeros(u.shape)
-        lam.reshape(-1)[pattern.held] = held
+        at = balance.joined(u.numpy(), p.numpy())
+        tangent = balance.tangent(at, F)
+        rows, free = balance.of_held(tangent), balance.free
+        g_u = balance.cotangent(g.numpy(), g_p.numpy()).reshape(-1)
+        held = -h.numpy().reshape(-1)[body.components]
+        right = (g_u - rows.T @ held)[free]
+        lam = np.zeros(at.size)
+        lam[body.pattern.held] = held
         if right.any():
-            lam.reshape(-1)[pattern.free] = step.march.adjoint(pattern.among_free(blocks), right)
-        d_motion = body.at_nodes(g_u[pattern.held] - rows @ lam.reshape(-1))
-        d_drift = torch.from_numpy(step.inertia * (body.mass @ lam)) if step.inertia else None
-        slopes = _parameter_slopes(ctx, balance, F, u, lam, before, parameters)
-        return (None, d_drift, torch.from_numpy(d_motion), *slopes)
+            lam[free] = step.march.adjoint(balance.among_free(tangent), right)
+        d_motion = torch.from_numpy(body.at_nodes(g_u[body.pattern.held] - rows @ lam))
+        pulled = torch.from_numpy(body.mass @ lam[: u.numel()].reshape(-1, 3))
+        d_drift = given[0] * pulled if given[0] else None
+        d_inertia = -(pulled * (u - drift)).sum() if ctx.needs_input_grad[2] else None
+        slopes = _parameter_slopes(ctx, balance, F, at, lam, *given[2:])
+        return (None, d_drift, d_inertia, d_motion, *slopes)
 
 
-def _balance(step: Step, drift: Tensor, *rest: Tensor) -> Balance:
+def _balance(step: Step, drift: Tensor, inertia: Tensor, *rest: Tensor) -> AnyBalance:
     """The balance with the inputs of the function, in their order."""
     _, before, *parameters = rest
-    solid = step.march.law(*parameters[: step.materials])
+    solid = step.law(*parameters[: step.materials])
     values, parts = iter(parameters[step.materials :]), []
     for count in step.terms:
         parts.append(tuple(next(values) for _ in range(count)))
     body = step.march.body
-    return Balance(body, solid, step.inertia, drift.numpy(), before, tuple(parts))
+    given = float(inertia), drift.numpy(), before, tuple(parts)
+    if not isinstance(solid, MixedSolid):
+        return Balance(body, solid, *given)
+    scale = solid.shear_modulus() / body.pressure.size
+    return MixedBalance(Balance(body, solid.under(torch.zeros(()).double()), *given), solid, scale)
 
 
 def _parameter_slopes(
-    ctx: Any,
-    balance: Balance,
-    F: Tensor,
-    u: Tensor,
-    lam: np.ndarray,
-    before: Tensor,
-    parameters: list[Tensor],
+    ctx: Any, balance: AnyBalance, F: Tensor, at: np.ndarray, lam: np.ndarray, *given: Tensor
 ) -> list[Tensor | None]:
     """-λ·∂r/∂(u_before, parameters), by torch through stresses and external forces."""
     step, body = ctx.step, balance.body
-    wanted = ctx.needs_input_grad[3:]
+    wanted = ctx.needs_input_grad[4:]
     inputs = [
-        value.detach().requires_grad_(wants)
-        for value, wants in zip((before, *parameters), wanted, strict=True)
+        value.detach().requires_grad_(wants) for value, wants in zip(given, wanted, strict=True)
     ]
     if not any(wanted):
         return [None] * len(inputs)
     values = inputs[1 : 1 + step.materials]
     work = inputs[0].new_zeros(())
+    u = torch.from_numpy(balance.parts(at)[0])
     with torch.enable_grad():
         if any(value.requires_grad for value in values):
-            gradient = body.elements.deformation(lam) - torch.eye(3, dtype=torch.float64)
-            weighted = gradient * body.elements.weights_tensor[..., None, None]
-            work = work - (weighted * step.march.law(*values).stress(F)).sum()
+            work = work - balance.work(step.law(*values), F, at, lam)
         rest = iter(inputs[1 + step.materials :])
-        adjoint = torch.from_numpy(lam)
+        adjoint = torch.from_numpy(lam[: u.numel()].reshape(-1, 3))
         for term, count in zip(body.terms, step.terms, strict=True):
             own = [next(rest) for _ in range(count)]
-            work = work - (adjoint * term.force(u.detach(), inputs[0], *own)).sum()
+            work = work - (adjoint * term.force(u, inputs[0], *own)).sum()
     asked = [value for value in inputs if value.requires_grad]
     if not work.requires_grad:
         return [None] * len(inputs)

@@ -11,7 +11,7 @@ c        (α/Δt)² of the time scheme, 0 in statics                     s⁻²
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
@@ -26,7 +26,11 @@ from sciml.tactile.materials import Solid
 from sciml.tactile.pattern import Pattern
 from sciml.tactile.simulator.external import External, pairs
 from sciml.tactile.simulator.ordering import nested_dissection
+from sciml.tactile.simulator.pressure import Pressure
 from sciml.tactile.stiffness import Stiffness
+
+#: Of every external term.
+Parameters = tuple[tuple[Tensor, ...], ...]
 
 
 @final
@@ -83,6 +87,11 @@ class Body:
         diagonal = csr_matrix((upper.diagonal(), (np.arange(n),) * 2), shape=(n, n))
         return (upper + upper.T - diagonal).tocsr()
 
+    @cached_property
+    def pressure(self) -> Pressure:
+        """The field of pressures, for solids that have one."""
+        return Pressure(self.elements)
+
     @property
     def _term_pairs(self) -> int:
         return sum(len(term.pairs) for term in self.terms)
@@ -91,7 +100,7 @@ class Body:
 @final
 @dataclass(frozen=True)
 class Evaluation:
-    """Φ, r `[n, 3]` and the size of the forces that r balances, at one u."""
+    """Φ (what a line search lowers), r like u, and the size of the forces that r balances."""
 
     u: np.ndarray
     energy: float
@@ -120,7 +129,26 @@ class Balance:
     inertia: float
     drift: np.ndarray
     before: Tensor
-    parameters: tuple[tuple[Tensor, ...], ...]
+    parameters: Parameters
+
+    @property
+    def free(self) -> np.ndarray:
+        """Free unknowns, in the order of `among_free`."""
+        return self.body.pattern.free
+
+    def with_parameters(self, parameters: Parameters) -> "Balance":
+        return replace(self, parameters=parameters)
+
+    def joined(self, u: Float[np.ndarray, "n 3"], p: Float[np.ndarray, " 0"]) -> np.ndarray:
+        """The unknowns: u, here where no pressure is."""
+        return u
+
+    def cotangent(self, g_u: Float[np.ndarray, "n 3"], g_p: Float[np.ndarray, " 0"]) -> np.ndarray:
+        return g_u
+
+    def parts(self, u: Float[np.ndarray, "n 3"]) -> tuple[np.ndarray, np.ndarray]:
+        """u, and no pressure."""
+        return u, np.zeros(0)
 
     def at(self, u: Float[np.ndarray, "n 3"]) -> Evaluation:
         """Energy and residual."""
@@ -156,3 +184,22 @@ class Balance:
             parts.append(blocks.permute(1, 2, 0).numpy())
         found = body.pattern.blocks(np.concatenate(parts, -1) if len(parts) > 1 else parts[0])
         return found + self.inertia * body.mass_blocks if self.inertia else found
+
+    def among_free(self, tangent: Float[np.ndarray, "9 b"]) -> csr_matrix:
+        """K of the free unknowns."""
+        return self.body.pattern.among_free(tangent)
+
+    def of_held(self, tangent: Float[np.ndarray, "9 b"]) -> csr_matrix:
+        """K of the held unknowns (rows) against all."""
+        return self.body.pattern.of_held(tangent)
+
+    def slope(self, r: np.ndarray, K: csr_matrix, d: np.ndarray) -> float:
+        """Of Φ along d, all of free unknowns."""
+        return float(r @ d)
+
+    def work(self, solid: Solid, F: Tensor, u: np.ndarray, lam: np.ndarray) -> Tensor:
+        """λ·(r of the material alone), by torch through the constants of `solid`."""
+        elements = self.body.elements
+        gradient = elements.deformation(lam.reshape(-1, 3)) - torch.eye(3, dtype=torch.float64)
+        weighted = gradient * elements.weights_tensor[..., None, None]
+        return (weighted * solid.stress(F)).sum()

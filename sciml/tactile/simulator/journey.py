@@ -10,12 +10,13 @@ from torch import Tensor
 
 from sciml.contracts import UserError
 from sciml.tactile.materials import Material
+from sciml.tactile.prony import Past, after, during, relaxed
 from sciml.tactile.simulator.adjoint import March, Step, advance
-from sciml.tactile.simulator.balance import Balance
 from sciml.tactile.simulator.external import Remembering
-from sciml.tactile.simulator.newton import Unconverged
-from sciml.tactile.simulator.schemes import Scheme, State
+from sciml.tactile.simulator.newton import AnyBalance, Unconverged
+from sciml.tactile.simulator.schemes import Rates, Scheme, State
 from sciml.tactile.simulator.starts import starts
+from sciml.tactile.simulator.strain import deformation
 
 #: Times that one step is halved before it is refused.
 HALVINGS = 6
@@ -37,6 +38,9 @@ class Trajectory:
         factors: factorisations made.
         acting: of every step and external term what its functions take in the state after it:
             u, the displacement before, parameters and memory; `term.force(*acting[step][i])`.
+        p: pressures of the corners after every step, each `[c]`, Pa, positive in tension; empty
+            for materials without a pressure field.
+        end: the state after the last step, from which another simulation may go on.
     """
 
     u: tuple[Tensor, ...]
@@ -46,6 +50,8 @@ class Trajectory:
     divided: int
     factors: int
     acting: tuple[Acting, ...]
+    p: tuple[Tensor, ...]
+    end: State
 
 
 class StepRefused(UserError):
@@ -72,6 +78,7 @@ class Journey:
         u, v = [state.u], [state.v]
         holding: list[Tensor] = []
         acting: list[Acting] = []
+        p: list[Tensor] = []
         for step in range(steps):
             try:
                 state, forces, terms = self._through(state, step, 0.0, 1.0)
@@ -80,13 +87,14 @@ class Journey:
                     f"step {step + 1} of {steps}: expected a balance of forces, got none in "
                     f"1/{2**HALVINGS} of the step: {reason}; take smaller steps, a finer mesh or "
                     "a softer load",
-                    self._trajectory(u, v, holding, acting),
+                    self._trajectory(u, v, holding, acting, p, state),
                 ) from None
             u.append(state.u)
             v.append(state.v)
             holding.append(forces)
             acting.append(terms)
-        return self._trajectory(u, v, holding, acting)
+            p.append(state.pressure)
+        return self._trajectory(u, v, holding, acting, p, state)
 
     def _trajectory(
         self,
@@ -94,6 +102,8 @@ class Journey:
         v: list[Tensor],
         holding: list[Tensor],
         acting: list[Acting],
+        p: list[Tensor],
+        end: State,
     ) -> Trajectory:
         march = self.march
         return Trajectory(
@@ -104,6 +114,8 @@ class Journey:
             self.divided,
             march.forward.factors,
             tuple(acting),
+            tuple(p),
+            end,
         )
 
     def _through(
@@ -129,14 +141,16 @@ class Journey:
         duration = self.scheme.duration(end - start)
         motion = _between(self.motion, step, end)
         parameters = self._parameters(step, end)
+        past = None if self.material.series is None else state.past or self._relaxed(state.u)
+        material = self.material if past is None else during(self.material, past, duration)
         memory = state.memory or self._memory_at(state.u, self._parameters(step, start))
         found, solves = None, 0
         while True:
             given = tuple((*own, *kept) for own, kept in zip(parameters, memory, strict=True))
-            u, forces = advance(
+            u, forces, p = advance(
                 Step(
                     self.march,
-                    0.0 if rates is None else self.material.density * rates.stiffness,
+                    material.law,
                     self._starts(
                         state,
                         found,
@@ -146,11 +160,12 @@ class Journey:
                             for own, kept in zip(self._parameters(step, start), memory, strict=True)
                         ),
                     ),
-                    len(self.material.parameters),
+                    len(material.parameters),
                     tuple(len(values) for values in given),
                 ),
-                self.material,
+                material,
                 state.u if rates is None else rates.drift(),
+                _inertia(material, rates),
                 motion,
                 state.u,
                 given,
@@ -159,14 +174,22 @@ class Journey:
             renewed = self._renewed(u, parameters, memory, solves)
             if renewed is None:
                 break
-            memory, found = renewed, u
+            memory, found = renewed, (u, p)
         v = state.v if rates is None else rates.velocity(u)
-        after = tuple(
+        if past is not None:
+            past = after(self.material, past, self._deformation(u), duration)
+        remembered = tuple(
             term.after(u, state.u, own, kept) if isinstance(term, Remembering) else ()
             for term, own, kept in zip(self.march.body.terms, parameters, memory, strict=True)
         )
         acting = tuple((u, state.u, *values) for values in given)
-        return State(u, v, (state.u, state.v, duration), after), forces, acting
+        return State(u, v, (state.u, state.v, duration), remembered, p, past), forces, acting
+
+    def _deformation(self, u: Tensor) -> Tensor:
+        return deformation(self.march.body.elements, u)
+
+    def _relaxed(self, u: Tensor) -> Past:
+        return relaxed(self.material, self._deformation(u))
 
     def _parameters(self, step: int, share: float) -> tuple[tuple[Tensor, ...], ...]:
         return tuple(
@@ -199,14 +222,21 @@ class Journey:
     def _starts(
         self,
         state: State,
-        found: Tensor | None,
+        found: tuple[Tensor, Tensor] | None,
         duration: float,
         then: tuple[tuple[Tensor, ...], ...],
-    ) -> Callable[[Balance, Tensor], Iterator[np.ndarray]]:
+    ) -> Callable[[AnyBalance, Tensor], Iterator[np.ndarray]]:
         """Where Newton's method begins: at what the last solve found, if there was one."""
         if found is not None:
-            return lambda balance, moved: iter([found.detach().numpy()])
+            u, p = (value.detach().numpy() for value in found)
+            return lambda balance, moved: iter([balance.joined(u, p)])
         return lambda balance, moved: starts(balance, then, state, moved, self.march, duration)
+
+
+def _inertia(material: Material, rates: Rates | None) -> Tensor:
+    """c ρ, kg m⁻³ s⁻²."""
+    found = 0.0 if rates is None else material.density * rates.stiffness
+    return torch.as_tensor(found, dtype=torch.float64)
 
 
 def _between(values: Tensor, step: int, share: float) -> Tensor:

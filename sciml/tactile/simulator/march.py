@@ -14,12 +14,13 @@ from torch import Tensor
 
 from sciml.contracts import UserError
 from sciml.tactile.elements import Elements
-from sciml.tactile.materials import Material
+from sciml.tactile.materials import Material, MixedSolid
 from sciml.tactile.simulator.adjoint import March
 from sciml.tactile.simulator.balance import Body
 from sciml.tactile.simulator.external import External
+from sciml.tactile.simulator.indefinite import SaddleSolver
 from sciml.tactile.simulator.journey import Journey, Trajectory
-from sciml.tactile.simulator.newton import Newton
+from sciml.tactile.simulator.newton import AnySolver, Newton
 from sciml.tactile.simulator.schemes import QuasiStatic, Scheme, State, at_rest
 from sciml.tactile.simulator.solver import Factorise, Solver, available
 
@@ -38,7 +39,8 @@ class Simulator:
         scheme: quasi-static increments, or a time scheme.
         terms: what acts from outside (see `external`).
         newton: settings of the iteration.
-        factorise: factors sparse matrices; PARDISO where installed, else SuperLU.
+        factorise: factors sparse matrices; PARDISO where installed, else SuperLU. Materials with a
+            pressure field are always solved by SuperLU.
 
     Attributes:
         held: `[h]` nodes with a held component, rising.
@@ -95,13 +97,13 @@ class Simulator:
         if motion is None:
             motion = torch.zeros(steps + 1, len(self.held), 3, dtype=torch.float64)
         self._refuse_misfits(material, steps, motion, parameters)
-        march = March(
-            self.body,
-            material.law,
-            self.newton,
+        solvers: tuple[AnySolver, AnySolver] = (
             Solver(self.factorise, STEPS),
             Solver(self.factorise, ADJOINT_STEPS),
         )
+        if isinstance(material.solid(), MixedSolid):
+            solvers = SaddleSolver(STEPS), SaddleSolver(ADJOINT_STEPS)
+        march = March(self.body, self.newton, *solvers)
         journey = Journey(self.scheme, march, material, motion, parameters)
         return journey(state, steps)
 
@@ -127,6 +129,17 @@ class Simulator:
                     raise UserError(
                         f"parameters: expected {steps + 1} times, got shape {list(value.shape)}"
                     )
+        if isinstance(material.solid(), MixedSolid) and self.elements.degree != 2:
+            raise UserError(
+                "material: expected elements of degree 2 for a pressure field, got degree "
+                f"{self.elements.degree}; use Elements(mesh, 2)"
+            )
+        timeless = isinstance(self.scheme, QuasiStatic) and self.scheme.dt is None
+        if material.series is not None and timeless:
+            raise UserError(
+                "viscoelastic material: expected steps of a given length, got QuasiStatic(); "
+                "use QuasiStatic(dt=…) in seconds, or a time scheme"
+            )
         for value in material.parameters:
             cells = len(self.elements.cells)
             if value.ndim and len(value) != cells:

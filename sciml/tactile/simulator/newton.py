@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix
 
 from sciml.tactile.simulator.balance import Balance, Evaluation
+from sciml.tactile.simulator.indefinite import SaddleSolver
+from sciml.tactile.simulator.mixed import MixedBalance
 from sciml.tactile.simulator.solver import Solver
 
 #: Share of the energy's scale below which a change of energy is round-off.
@@ -30,6 +32,8 @@ ENOUGH = 0.1
 NEAR = 0.03
 #: Raises of the diagonal, as shares of it, tried in turn.
 RAISES = (0.0, 1e-2, 1e-1, 1.0, 10.0)
+#: A balance in displacements, or in displacements and pressures, with the solver it needs.
+AnyBalance, AnySolver = Balance | MixedBalance, Solver | SaddleSolver
 
 
 class Unconverged(Exception):
@@ -52,13 +56,13 @@ class Newton:
     halvings: int = 8
 
     def __call__(
-        self, balance: Balance, starts: Iterable[np.ndarray], solver: Solver, floor: float
+        self, balance: AnyBalance, starts: Iterable[np.ndarray], solver: AnySolver, floor: float
     ) -> tuple[Evaluation, int]:
         """The balanced state and the number of iterations.
 
         Args:
             balance: what to solve.
-            starts: displacements `[n, 3]` with the held nodes in place; the first that can be
+            starts: unknowns with the held nodes in place; the first that can be
                 evaluated and is nearly balanced is used, else the best.
             solver: of the linear systems.
             floor: N, a size of forces below which the tolerance does not go further down.
@@ -67,7 +71,7 @@ class Newton:
             Unconverged: and why.
         """
         at = self._first(balance, starts)
-        free, last = balance.body.pattern.free, np.inf
+        free, last = balance.free, np.inf
         for iteration in range(self.iterations + 1):
             size = float(np.linalg.norm(at.residual.reshape(-1)[free]))
             goal = self.tolerance * max(at.force_scale, floor)
@@ -75,7 +79,7 @@ class Newton:
                 return at, iteration
             if iteration == self.iterations:
                 break
-            K = balance.body.pattern.among_free(balance.tangent(at.u, at.deformation))
+            K = balance.among_free(balance.tangent(at.u, at.deformation))
             goal = max(goal, _round_off(balance, at, K))
             if size <= goal:
                 return at, iteration
@@ -87,9 +91,9 @@ class Newton:
             f"of {at.force_scale:.3g} N"
         )
 
-    def _first(self, balance: Balance, starts: Iterable[np.ndarray]) -> Evaluation:
+    def _first(self, balance: AnyBalance, starts: Iterable[np.ndarray]) -> Evaluation:
         """The first start that is nearly balanced, else the best of them."""
-        best, free = None, balance.body.pattern.free
+        best, free = None, balance.free
         least = np.inf
         for start in starts:
             at = balance.at(start)
@@ -105,28 +109,28 @@ class Newton:
         return best
 
     def _direction(
-        self, balance: Balance, at: Evaluation, K: csr_matrix, solver: Solver, accuracy: float
+        self, balance: AnyBalance, at: Evaluation, K: csr_matrix, solver: AnySolver, accuracy: float
     ) -> tuple[np.ndarray, float]:
-        """A direction `[n, 3]` that leads downhill, and the energy's slope along it."""
-        pattern = balance.body.pattern
-        r = at.residual.reshape(-1)[pattern.free]
+        """A direction like u that leads downhill, and the slope along it."""
+        free = balance.free
+        r = at.residual.reshape(-1)[free]
         for share in RAISES:
             try:
                 d = solver(_raised(K, share), -r, accuracy, ENOUGH)
             except RuntimeError:  # not positive definite
                 continue
-            slope = float(r @ d)
+            slope = balance.slope(r, K, d)
             if slope < 0:
                 found = np.zeros_like(at.u)
-                found.reshape(-1)[pattern.free] = d
+                found.reshape(-1)[free] = d
                 return found, slope
             solver.factor = None
         raise Unconverged("the tangent has no direction in which the energy falls")
 
     def _searched(
-        self, balance: Balance, at: Evaluation, direction: np.ndarray, slope: float
+        self, balance: AnyBalance, at: Evaluation, direction: np.ndarray, slope: float
     ) -> Evaluation:
-        free = balance.body.pattern.free
+        free = balance.free
         size, share = np.linalg.norm(at.residual.reshape(-1)[free]), 1.0
         for _ in range(self.halvings + 1):
             new = balance.at(at.u + share * direction)
@@ -142,11 +146,16 @@ class Newton:
         )
 
 
-def _round_off(balance: Balance, at: Evaluation, K: csr_matrix) -> float:
+def _round_off(balance: AnyBalance, at: Evaluation, K: csr_matrix) -> float:
     """N: the stiffness of the nodes times the last digit of their positions."""
     size = float(np.cbrt(balance.body.elements.volumes.mean())) + float(np.abs(at.u).max())
     return DIGITS * size * float(np.linalg.norm(K.diagonal()))
 
 
 def _raised(K: csr_matrix, share: float) -> csr_matrix:
-    return K + diags(share * np.abs(K.diagonal()), format="csr") if share else K
+    """K with a raised diagonal, none of whose entries is dropped, as PARDISO requires."""
+    if not share:
+        return K
+    found, diagonal = K.copy(), K.diagonal()
+    found.setdiag(diagonal + share * np.abs(diagonal))
+    return found

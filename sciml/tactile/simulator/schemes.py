@@ -15,13 +15,14 @@ Source: E. Hairer, S. P. Nørsett, G. Wanner, Solving Ordinary Differential Equa
 (1993), § III.5.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from sciml.contracts import UserError
+from sciml.tactile.prony import Past
 
 
 @final
@@ -29,13 +30,17 @@ from sciml.contracts import UserError
 class State:
     """Displacement and velocity `[n, 3]`, m and m/s, now and one step ago (None at the start).
 
-    `memory` is that of every external term (see `external`), None before the first step.
+    `memory` is that of every external term (see `external`), None before the first step;
+    `pressure` that of the corners, Pa, from which the next is sought, empty without one; `past`
+    that of a viscoelastic material, None if it has been where it is for long.
     """
 
     u: Tensor
     v: Tensor
     last: "tuple[Tensor, Tensor, float] | None" = None
     memory: "tuple[tuple[Tensor, ...], ...] | None" = None
+    pressure: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    past: "Past | None" = None
 
 
 @final
@@ -76,13 +81,23 @@ class Scheme(Protocol):
 @final
 @dataclass(frozen=True)
 class QuasiStatic:
-    """No inertia: every step ends in balance. Right where loads change slowly against waves."""
+    """No inertia: every step ends in balance. Right where loads change slowly against waves.
+
+    Args:
+        dt: length of a step, s, > 0, for materials that relax; the others have no time.
+    """
+
+    dt: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.dt is not None:
+            _refuse(self.dt)
 
     def rates(self, state: State, share: float) -> None:
         return None
 
     def duration(self, share: float) -> float:
-        return share
+        return share * (1.0 if self.dt is None else self.dt)
 
 
 @final

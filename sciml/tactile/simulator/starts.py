@@ -1,7 +1,6 @@
 """Where Newton's method begins a step: extrapolated, by linear response, or where it was."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,12 +8,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sciml.tactile.simulator.adjoint import March
-from sciml.tactile.simulator.balance import Balance
+from sciml.tactile.simulator.newton import AnyBalance
 from sciml.tactile.simulator.schemes import State
 
 
 def starts(
-    balance: Balance,
+    balance: AnyBalance,
     then: tuple[tuple[Tensor, ...], ...],
     state: State,
     motion: Tensor,
@@ -23,47 +22,49 @@ def starts(
 ) -> Iterator[np.ndarray]:
     """Where Newton's method may begin: extrapolated, by linear response, or where it was."""
     u, body = state.u.detach().numpy(), balance.body
+    p = state.pressure.detach().numpy()
     there = body.with_motion(u, motion.numpy())
     if state.last is not None:
         last, _, lasted = state.last
         further = u + (u - last.detach().numpy()) * (duration / lasted)
-        yield body.with_motion(further, motion.numpy())
+        yield balance.joined(body.with_motion(further, motion.numpy()), p)
     moved = (there - u).reshape(-1)[body.pattern.held]
-    yield u + _response(balance, then, u, moved, march)
-    yield there
+    yield _responded(balance, then, u, p, moved, march)
+    yield balance.joined(there, p)
 
 
-def _response(
-    balance: Balance,
+def _responded(
+    balance: AnyBalance,
     then: tuple[tuple[Tensor, ...], ...],
     u: np.ndarray,
+    p: np.ndarray,
     moved: np.ndarray,
     march: March,
 ) -> np.ndarray:
-    """The linear response `[n, 3]` to a further motion of held components and of the parameters.
+    """The linear response to a further motion of held components and of the parameters.
 
     Args:
         balance: at the end of the step.
         then: parameters and memory of every term at its start.
-        u: displacement there.
+        u, p: displacement and pressure there.
         moved: further motion of the held components.
         march: has the solver.
     """
-    body, start = balance.body, replace(balance, parameters=then)
-    blocks = start.tangent(u, body.elements.deformation(u))
-    push = body.pattern.of_held(blocks).T @ moved + _pushed(balance, then, u).reshape(-1)
-    found = np.zeros(u.size)
+    body, start, at = balance.body, balance.with_parameters(then), balance.joined(u, p)
+    tangent = start.tangent(at, body.elements.deformation(u))
+    push = start.of_held(tangent).T @ moved
+    push[: u.size] += _pushed(balance, then, u).reshape(-1)
+    found = np.zeros(at.size)
     found[body.pattern.held] = moved
     try:
-        right = -push[body.pattern.free]
-        found[body.pattern.free] = march.forward(body.pattern.among_free(blocks), right, 1e-3)
+        found[start.free] = march.forward(start.among_free(tangent), -push[start.free], 1e-3)
     except RuntimeError:  # not positive definite: the next start is tried
         found[:] = np.nan
-    return found.reshape(u.shape)
+    return at + found.reshape(at.shape)
 
 
 def _pushed(
-    balance: Balance, then: tuple[tuple[Tensor, ...], ...], u: np.ndarray
+    balance: AnyBalance, then: tuple[tuple[Tensor, ...], ...], u: np.ndarray
 ) -> Float[np.ndarray, "n 3"]:
     """∂r/∂θ Δθ of all terms, by differentiating the slope of the work λ·r along Δθ in λ."""
     at, found = torch.from_numpy(u), np.zeros_like(u)
