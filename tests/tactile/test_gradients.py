@@ -16,7 +16,6 @@ from sciml.tactile.simulator import (
     QuasiStatic,
     Simulator,
     State,
-    superlu,
 )
 from tests.tactile.sphere import on_top, press
 
@@ -139,8 +138,7 @@ def test_through_a_divided_step() -> None:
     """Steps that had to be halved are as differentiable as others."""
     scene = Scene(1, STATIC, 2)
     scene.inputs["path"] = press((0.0072, 0.0068, 0.0138), 0.003, 0.0, 2)
-    scene.simulator.newton = replace(scene.simulator.newton, iterations=5)
-    scene.simulator.factorise = superlu  # PARDISO refuses the tangents that lead astray
+    scene.simulator.newton = replace(scene.simulator.newton, iterations=4)
     assert _divided(scene) > 0
     compare(scene, "path")
 

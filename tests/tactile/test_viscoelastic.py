@@ -30,7 +30,7 @@ UNIAXIAL = {"x0": "x", "x1": "x", "y0": "y", "bottom": "z"}
 KINDS = {
     "neo-Hookean": lambda E, nu: materials.neo_hookean(E, nu),
     "Mooney-Rivlin": lambda E, nu: materials.mooney_rivlin(
-        E / (5.2 + 5.2 * nu), E / (26 + 26 * nu), nu
+        0.1875 * E / (1 + nu), 0.0625 * E / (1 + nu), nu
     ),
     "linear": lambda E, nu: materials.linear(E, nu),
     "with pressure": lambda E, nu: materials.neo_hookean(E, nu, pressure=True),
