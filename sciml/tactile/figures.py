@@ -96,7 +96,7 @@ def _scene(dataset: xarray.Dataset, scene: "Scene", run: Path) -> tuple[Path, st
 
 
 def _forces(dataset: xarray.Dataset, run: Path) -> tuple[Path, str]:
-    clock = label(dataset.time)
+    clock = "increment" if dataset.time.attrs["units"] == "1" else label(dataset.time)
     with sheet(run, "forces", (7.4, 2.9)) as (figure, path):
         left, right = figure.subplots(1, 2)
         for i, axis in enumerate("xyz"):
@@ -182,7 +182,7 @@ def taxels(axes: Axes, sensor: Sensor, view: View, forces: Float[Tensor, "n 3"])
     along = found + inward[:, None] * normals
     taxel = torch.cdist(view.of(surface.rest), sensor.taxels.centres).argmin(1)
     longest = float(along.norm(dim=1).max())
-    title = f"forces by taxel, shear up to {longest:.2g} mN"
+    title = f"taxels, shear up to {longest:.0f} mN"
     image(axes, view, sensor.camera, inward[taxel], title, "inwards (mN)")
     spread = 0.7 * (sensor.camera.width * sensor.camera.height / len(along)) ** 0.5
     _arrows(axes, sensor.camera, sensor.taxels.centres, along, spread)

@@ -110,14 +110,32 @@ class RigidContact:
     def blocks(
         self, u: Tensor, before: Tensor, pose: Tensor, friction: Tensor, *memory: Tensor
     ) -> Float[Tensor, "p 3 3"]:
+        return self._blocks(u, before, pose, friction, memory, curved=True)
+
+    def convex_blocks(
+        self, u: Tensor, before: Tensor, pose: Tensor, friction: Tensor, *memory: Tensor
+    ) -> Float[Tensor, "p 3 3"]:
+        """Without the curvature of the solid, which softens by pressure over radius."""
+        return self._blocks(u, before, pose, friction, memory, curved=False)
+
+    def _blocks(
+        self,
+        u: Tensor,
+        before: Tensor,
+        pose: Tensor,
+        friction: Tensor,
+        memory: tuple[Tensor, ...],
+        curved: bool,
+    ) -> Tensor:
         y, R, gap, n = self._place(u, pose)
         p = law.pressure(gap, self.stiffness, self._multiplier(memory))
         found = torch.zeros(len(y), 3, 3, dtype=y.dtype)
         near = torch.nonzero(p > 0)[:, 0]
         if len(near):
-            m, H = n[near], curvature(self.solid, y[near])
-            stiff = self.stiffness * m[:, :, None] * m[:, None, :]
-            found[near] = stiff - p[near, None, None] * H
+            m = n[near]
+            found[near] = self.stiffness * m[:, :, None] * m[:, None, :]
+            if curved:
+                found[near] -= p[near, None, None] * curvature(self.solid, y[near])
         limit = friction * memory[0]
         if _any(limit):
             slope = law.traction_slope(self._slip(y, before, memory), limit, self.stick)

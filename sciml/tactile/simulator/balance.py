@@ -24,7 +24,7 @@ from torch import Tensor
 from sciml.tactile.elements import Elements
 from sciml.tactile.materials import Solid
 from sciml.tactile.pattern import Pattern
-from sciml.tactile.simulator.external import External, pairs
+from sciml.tactile.simulator.external import Convex, External, pairs
 from sciml.tactile.simulator.ordering import nested_dissection
 from sciml.tactile.simulator.pressure import Pressure
 from sciml.tactile.stiffness import Stiffness
@@ -174,13 +174,19 @@ class Balance:
             residual = residual + force
         return Evaluation(u, sum(energies), sum(map(abs, energies)), residual, scale, F)
 
-    def tangent(self, u: Float[np.ndarray, "n 3"], F: Tensor) -> Float[np.ndarray, "9 b"]:
-        """K at u in blocks of node pairs (see `Pattern`); `F` is that of u."""
+    def tangent(
+        self, u: Float[np.ndarray, "n 3"], F: Tensor, far: bool = False
+    ) -> Float[np.ndarray, "9 b"]:
+        """K at u in blocks of node pairs (see `Pattern`); `F` is that of u.
+
+        `far` from balance, terms leave out what would make it indefinite there (`external`).
+        """
         body = self.body
         tangent = self.solid.tangent(F, body.elements.weights_tensor)
         parts = [body.stiffness(tangent).reshape(3, 3, -1)]
         for term, parameters in zip(body.terms, self.parameters, strict=True):
-            blocks = term.blocks(torch.from_numpy(u), self.before, *parameters)
+            slope = term.convex_blocks if far and isinstance(term, Convex) else term.blocks
+            blocks = slope(torch.from_numpy(u), self.before, *parameters)
             parts.append(blocks.permute(1, 2, 0).numpy())
         found = body.pattern.blocks(np.concatenate(parts, -1) if len(parts) > 1 else parts[0])
         return found + self.inertia * body.mass_blocks if self.inertia else found

@@ -42,6 +42,18 @@ class External(Protocol):
 
 
 @runtime_checkable
+class Convex(External, Protocol):
+    """A term whose curvature has a negative part that matters only near balance.
+
+    Far from it (a solid that overlaps the body by a whole step) that part is an artefact, and
+    without it the tangent leads downhill.
+    """
+
+    def convex_blocks(self, u: Tensor, before: Tensor, *parameters: Tensor) -> Tensor:
+        """Like `blocks`, none of them with a negative eigenvalue."""
+
+
+@runtime_checkable
 class Remembering(External, Protocol):
     """A term whose memory enters `energy`, `force` and `blocks` after the parameters."""
 

@@ -30,6 +30,8 @@ DIGITS = 4 * np.finfo(float).eps
 ENOUGH = 0.1
 #: Share of the forces out of balance from which a start is good enough.
 NEAR = 0.03
+#: Share of the forces out of balance from which a state counts as far from it.
+FAR = 0.1
 #: Raises of the diagonal, as shares of it, tried in turn.
 RAISES = (0.0, 1e-2, 1e-1, 1.0, 10.0)
 #: A balance in displacements, or in displacements and pressures, with the solver it needs.
@@ -79,7 +81,8 @@ class Newton:
                 return at, iteration
             if iteration == self.iterations:
                 break
-            K = balance.among_free(balance.tangent(at.u, at.deformation))
+            far = size > FAR * at.force_scale
+            K = balance.among_free(balance.tangent(at.u, at.deformation, far))
             goal = max(goal, _round_off(balance, at, K))
             if size <= goal:
                 return at, iteration
