@@ -328,7 +328,9 @@ def main() -> None:
     if wanted("start"):
         keep(start=start())
     if wanted("identify"):
-        keep(identify=[identify(seed, []) for seed in range(SEEDS)])
+        for seed in range(SEEDS):
+            others = [run for run in recorded().get("identify", []) if run["seed"] != seed]
+            keep(identify=sorted([*others, identify(seed, [])], key=lambda run: run["seed"]))
     if wanted("cma"):
         keep(coarse=[identify(seed, COARSE) for seed in range(3)])
         keep(evolution=[evolution(seed, COARSE, 150) for seed in range(3)])
