@@ -139,7 +139,7 @@ class RigidContact:
         limit = friction * memory[0]
         if _any(limit):
             slope = law.traction_slope(self._slip(y, before, memory), limit, self.stick)
-            T = self._tangential(before, memory)
+            T = self._begun(before, memory)[1]
             found = found + T @ slope @ T
         return self.points.blocks(R @ found @ R.T)
 
@@ -234,16 +234,26 @@ class RigidContact:
     def _multiplier(self, memory: tuple[Tensor, ...]) -> Tensor:
         return memory[0] if self.penetration is not None else torch.zeros_like(memory[0])
 
-    def _tangential(self, before: Tensor, memory: tuple[Tensor, ...]) -> Tensor:
-        """T `[q, 3, 3]`."""
-        n = self._place(before, memory[2])[3]
+    def _begun(self, before: Tensor, memory: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """y_0 and T `[q, 3, 3]`; found once for the many calls of one step without gradients."""
+        last, pose = self._latest, memory[2]
+        if last and last[0] is before and last[1] is pose:
+            return last[2], last[3]
+        y, _, _, n = self._place(before, pose)
         n = n / n.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-        return torch.eye(3, dtype=n.dtype) - n[:, :, None] * n[:, None, :]
+        T = torch.eye(3, dtype=n.dtype) - n[:, :, None] * n[:, None, :]
+        if not (y.requires_grad or T.requires_grad):
+            self._latest[:] = [before, pose, y, T]
+        return y, T
+
+    @cached_property
+    def _latest(self) -> list[Tensor]:
+        return []
 
     def _slip(self, y: Tensor, before: Tensor, memory: tuple[Tensor, ...]) -> Tensor:
-        y_0 = self._place(before, memory[2])[0]
+        y_0, T = self._begun(before, memory)
         way = memory[1] + y - y_0
-        return (self._tangential(before, memory) @ way[:, :, None])[:, :, 0]
+        return (T @ way[:, :, None])[:, :, 0]
 
 
 def _any(limit: Tensor) -> bool:
