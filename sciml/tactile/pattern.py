@@ -23,6 +23,7 @@ class Pattern:
         held: `[n, 3]`, true where the motion is given.
         order: `[n]` all nodes, in the order of the unknowns.
         extra: `[k, 2]` further coupled pairs a ≤ b (contacts), whose blocks follow the cells'.
+        room: `[r, 2]` pairs a ≤ b for which there is room besides (see `add`).
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Pattern:
         held: Bool[np.ndarray, "n 3"],
         order: Int[np.ndarray, " n"],
         extra: Int[np.ndarray, "k 2"] | None = None,
+        room: Int[np.ndarray, "r 2"] | None = None,
     ) -> None:
         self.n = elements.n
         numbers = np.arange(3 * self.n).reshape(-1, 3)
@@ -41,18 +43,37 @@ class Pattern:
         if extra is not None:
             rows = np.concatenate([rows, extra[:, 0]])
             columns = np.concatenate([columns, extra[:, 1]])
-        numbers, self.place = np.unique(rows * self.n + columns, return_inverse=True)
+        count = len(rows)
+        numbers = rows * self.n + columns
+        if room is not None:
+            numbers = np.concatenate([numbers, room @ [self.n, 1]])
+        self.numbers, place = np.unique(numbers, return_inverse=True)
+        self.place = place[:count]
         #: Rows and columns of the blocks, rows ≤ columns.
-        self.rows, self.columns = numbers // self.n, numbers % self.n
-        count = len(self.place)
+        self.rows, self.columns = self.numbers // self.n, self.numbers % self.n
         self.sum = csr_matrix(
-            (np.ones(count), (self.place, np.arange(count))), shape=(len(numbers), count)
+            (np.ones(count), (self.place, np.arange(count))), shape=(len(self.rows), count)
         )
 
     def blocks(self, values: Float[np.ndarray, "3 3 v"]) -> Float[np.ndarray, "9 b"]:
         """Sums blocks of pairs, in the order of cells' pairs and then `extra`, by place."""
         flat = values.reshape(9, -1)
         return np.stack([self.sum @ row for row in flat])
+
+    def holds(self, pairs: Int[np.ndarray, "k 2"]) -> bool:
+        """Whether there is a block for every pair a ≤ b."""
+        return bool(np.isin(pairs @ [self.n, 1], self.numbers).all())
+
+    def add(
+        self,
+        blocks: Float[np.ndarray, "9 b"],
+        pairs: Int[np.ndarray, "k 2"],
+        values: Float[np.ndarray, "9 k"],
+    ) -> None:
+        """Adds blocks of pairs a ≤ b that the pattern holds, in place."""
+        place = np.searchsorted(self.numbers, pairs @ [self.n, 1])
+        for row, own in zip(blocks, values, strict=True):
+            row += np.bincount(place, own, len(row))
 
     def among_free(self, blocks: Float[np.ndarray, "9 b"]) -> csr_matrix:
         """K of the free unknowns, both triangles."""

@@ -1,5 +1,6 @@
 """Contact: rigid solids by their signed distance, pressure by penalty, friction with a memory."""
 
+from sciml.tactile.contact.mesh import MeshContact
 from sciml.tactile.contact.penalty import RigidContact
 from sciml.tactile.contact.pose import path, pose
 from sciml.tactile.contact.rigid import Ball, Box, Capsule, HalfSpace, Punch, Rigid
@@ -11,6 +12,7 @@ __all__ = [
     "Box",
     "Capsule",
     "HalfSpace",
+    "MeshContact",
     "Punch",
     "Rigid",
     "RigidContact",

@@ -1,6 +1,6 @@
 """The simulator: quasi-static increments or time steps, differentiable by one solve a step."""
 
-from sciml.tactile.simulator.external import DeadLoad, External, Remembering
+from sciml.tactile.simulator.external import DeadLoad, External, Moving, Remembering
 from sciml.tactile.simulator.journey import StepRefused, Trajectory
 from sciml.tactile.simulator.march import Simulator
 from sciml.tactile.simulator.newton import Newton
@@ -12,6 +12,7 @@ __all__ = [
     "BackwardEuler",
     "DeadLoad",
     "External",
+    "Moving",
     "Newton",
     "QuasiStatic",
     "Remembering",

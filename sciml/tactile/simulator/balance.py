@@ -24,7 +24,7 @@ from torch import Tensor
 from sciml.tactile.elements import Elements
 from sciml.tactile.materials import Solid
 from sciml.tactile.pattern import Pattern
-from sciml.tactile.simulator.external import Convex, External, pairs
+from sciml.tactile.simulator.external import Convex, External, Moving, pairs
 from sciml.tactile.simulator.ordering import nested_dissection
 from sciml.tactile.simulator.pressure import Pressure
 from sciml.tactile.stiffness import Stiffness
@@ -54,9 +54,31 @@ class Body:
         self.components = np.flatnonzero(held[self.nodes])
         inner = np.flatnonzero(~held.all(1))
         inner = nested_dissection(elements.nodes, elements.cells, inner)
-        order = np.concatenate([inner, np.flatnonzero(held.all(1))])
-        self.pattern = Pattern(elements, held, order, pairs(self.terms))
+        self._held, self._order = held, np.concatenate([inner, np.flatnonzero(held.all(1))])
+        self._fixed = [term for term in self.terms if not isinstance(term, Moving)]
+        self._room = pairs([term for term in self.terms if isinstance(term, Moving)])
+        self.pattern = self._laid_out()
         self.stiffness = Stiffness(elements)
+
+    def couple(self, parameters: Sequence[Sequence[Tensor]]) -> None:
+        """Makes room in the pattern for what the terms couple; it never shrinks.
+
+        The order of the unknowns stays, so that old factors still precondition.
+
+        Args:
+            parameters: and memory of every term.
+        """
+        room = [self._room]
+        for term, values in zip(self.terms, parameters, strict=True):
+            if isinstance(term, Moving) and not self.pattern.holds(term.coupled(*values)):
+                room += [term.coupled(*values), term.vicinity(*values)]
+        if len(room) > 1:
+            self._room = np.unique(np.concatenate(room), axis=0)
+            self.pattern = self._laid_out()
+            self.__dict__.pop("mass_blocks", None)
+
+    def _laid_out(self) -> Pattern:
+        return Pattern(self.elements, self._held, self._order, pairs(self._fixed), self._room)
 
     def with_motion(
         self, u: Float[np.ndarray, "n 3"], motion: Float[np.ndarray, "h 3"]
@@ -94,7 +116,7 @@ class Body:
 
     @property
     def _term_pairs(self) -> int:
-        return sum(len(term.pairs) for term in self.terms)
+        return sum(len(term.pairs) for term in self._fixed)
 
 
 @final
@@ -184,11 +206,18 @@ class Balance:
         body = self.body
         tangent = self.solid.tangent(F, body.elements.weights_tensor)
         parts = [body.stiffness(tangent).reshape(3, 3, -1)]
+        moving = []
         for term, parameters in zip(body.terms, self.parameters, strict=True):
             slope = term.convex_blocks if far and isinstance(term, Convex) else term.blocks
             blocks = slope(torch.from_numpy(u), self.before, *parameters)
-            parts.append(blocks.permute(1, 2, 0).numpy())
+            blocks = blocks.permute(1, 2, 0).numpy()
+            if isinstance(term, Moving):
+                moving.append((term.coupled(*parameters), blocks.reshape(9, -1)))
+            else:
+                parts.append(blocks)
         found = body.pattern.blocks(np.concatenate(parts, -1) if len(parts) > 1 else parts[0])
+        for coupled, blocks in moving:
+            body.pattern.add(found, coupled, blocks)
         return found + self.inertia * body.mass_blocks if self.inertia else found
 
     def among_free(self, tangent: Float[np.ndarray, "9 b"]) -> csr_matrix:

@@ -82,6 +82,21 @@ class Remembering(External, Protocol):
         """The memory at the end of a step that is done."""
 
 
+@runtime_checkable
+class Moving(Remembering, Protocol):
+    """A term that couples other nodes as its memory changes; `pairs` are those at the start.
+
+    Its blocks are those of `coupled`. The matrix keeps room for all pairs met so far: `vicinity`
+    says which are likely to come, so that it need not be laid out anew at every step.
+    """
+
+    def coupled(self, *parameters: Tensor) -> np.ndarray:
+        """Node pairs a ≤ b `[k, 2]` of `blocks` with these parameters and memory."""
+
+    def vicinity(self, *parameters: Tensor) -> np.ndarray:
+        """Node pairs a ≤ b `[k, 2]`, those of `coupled` among them or not."""
+
+
 @final
 @dataclass(frozen=True)
 class DeadLoad:

@@ -147,6 +147,7 @@ class Journey:
         found, solves = None, 0
         while True:
             given = tuple((*own, *kept) for own, kept in zip(parameters, memory, strict=True))
+            self.march.body.couple(given)
             u, forces, p = advance(
                 Step(
                     self.march,
