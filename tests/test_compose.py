@@ -83,7 +83,7 @@ def test_mistakes_in_composing(override: str, said: str) -> None:
         ("optimizer._target_=torch.optim.Adm", "phases: expected an import path.*no 'Adm'"),
         ("trainer.threads=many", "trainer.threads: expected int, got 'many'"),
         ("+system.x=${nowhere}", "configuration: Interpolation key 'nowhere' not found"),
-        ("~phases.adam", "phases: expected keys and values"),
+        ("~phases.adam", "phases: expected at least one phase"),
         ("balancer._target_=sciml.balance.fixed.Fixd", "did you mean 'Fixed'?"),
     ],
 )

@@ -74,7 +74,7 @@ def test_curvature_of_a_half_space_is_none() -> None:
 
 def test_rotations_are_scipys() -> None:
     for omega in ((0.3, -0.2, 1.1), (1e-9, 2e-9, 0.0), (0.0, 0.0, 3.1)):
-        found = rotation(torch.tensor(omega).double()).numpy()
+        found = rotation(torch.tensor(omega, dtype=torch.float64)).numpy()
         np.testing.assert_allclose(found, Rotation.from_rotvec(omega).as_matrix(), atol=1e-14)
 
 
