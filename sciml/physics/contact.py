@@ -81,6 +81,16 @@ def traction_slope(
     )
 
 
+def tangential(n: Float[Tensor, "q 3"]) -> Float[Tensor, "q 3 3"]:
+    """T = I - n nᵀ, n of length one."""
+    return torch.eye(3, dtype=n.dtype) - n[:, :, None] * n[:, None, :]
+
+
+def rubs(limit: Float[Tensor, "*q"]) -> bool:
+    """Whether any point has friction: μ p > 0 somewhere."""
+    return bool((limit.detach() > 0).any())
+
+
 def stuck(slip: Float[Tensor, "q 3"], stick: float) -> Float[Tensor, "q 3"]:
     """What is left of s as the next step begins: its direction, at most a long."""
     return slip * (stick / _length(slip).clamp(min=stick))[:, None]

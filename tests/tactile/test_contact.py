@@ -60,6 +60,18 @@ def test_force_and_blocks_are_slopes_of_the_energy(solid, degree: int, penetrati
     torch.testing.assert_close(K, jacobian, rtol=1e-8, atol=1e-8 * float(K.abs().max()))
 
 
+def test_far_from_balance_a_deep_overlap_does_not_soften() -> None:
+    elements = Elements(block(SIZE, (4, 4, 1)), 1)
+    contact = RigidContact(elements, "top", Ball(0.006), 1e9)
+    u = torch.zeros(elements.n, 3).double()
+    at, friction = pose((0.01, 0.01, 0.0145)), torch.tensor(0.0).double()
+    q = len(contact.areas)
+    memory = (torch.zeros(q).double(), torch.zeros(q, 3).double(), at)
+    given = (u, u, at, friction, *memory)
+    assert float(torch.linalg.eigvalsh(contact.blocks(*given)).min()) < -1.0
+    assert float(torch.linalg.eigvalsh(contact.convex_blocks(*given)).min()) > -1e-6
+
+
 def test_a_wide_flat_press_without_friction_is_uniaxial() -> None:
     elements = Elements(block((0.01, 0.01, 0.01), (2, 2, 2)), 2)
     contact = RigidContact(elements, "top", HalfSpace(), 1e12)

@@ -8,8 +8,8 @@ from torch import Tensor
 from sciml.contracts import UserError
 from sciml.tactile.elements import Elements
 from sciml.tactile.sensor import Surface, Taxels, consistent, grid, lumped
-from sciml.tactile.sensor.triangle import shape
 from sciml.tactile.shapes import pad
+from sciml.tactile.triangle import shape
 from tests.tactile.sensors import DEPTH, THICK, WIDTH, directional, flat, round_, smooth
 
 BOTH = pytest.mark.parametrize("solve", [consistent, lumped])

@@ -15,9 +15,9 @@ from sciml.tactile.elements import Elements
 from sciml.tactile.materials import neo_hookean
 from sciml.tactile.sensor import Sensor, Surface, fibonacci, grid, located
 from sciml.tactile.sensor.markers import Markers
-from sciml.tactile.sensor.triangle import lattice, quadrature, shape, slopes
 from sciml.tactile.shapes import dome, pad
 from sciml.tactile.simulator import DeadLoad, Newton, Simulator
+from sciml.tactile.triangle import lattice, quadrature, shape, slopes
 from tests.tactile.sensors import (
     DEPTH,
     GEL,

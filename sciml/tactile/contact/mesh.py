@@ -30,8 +30,8 @@ from sciml.physics import contact as law
 from sciml.tactile.contact.pairing import Facing, Pairs
 from sciml.tactile.contact.penalty import TOUCHING
 from sciml.tactile.elements import Elements
-from sciml.tactile.sensor.surface import Surface
 from sciml.tactile.simulator.newton import Unconverged
+from sciml.tactile.surface import Surface
 
 #: Share of the reach within which points count as touching in the tangent while none presses, so
 #: that bodies which lie on each other do not start as if they were apart.
@@ -138,7 +138,7 @@ class MeshContact:
     ) -> Float[Tensor, ""]:
         stored = law.energy(self._gap(u, memory), self.stiffness, self._multiplier(memory))
         limit = friction * memory[0]
-        if _any(limit):
+        if law.rubs(limit):
             slip = self._slip(u, before, memory)
             stored = stored + law.traction_energy(slip, limit, self.stick)
         return (self.areas * stored).sum()
@@ -162,8 +162,8 @@ class MeshContact:
         touching = over > (0.0 if bool((over > little).any()) else -little)
         found = self.stiffness * touching[:, None, None] * (n[:, :, None] * n[:, None, :])
         limit = friction * memory[0]
-        if _any(limit):
-            T = _tangential(n)
+        if law.rubs(limit):
+            T = law.tangential(n)
             found = (
                 found + T @ law.traction_slope(self._slip(u, before, memory), limit, self.stick) @ T
             )
@@ -205,7 +205,7 @@ class MeshContact:
         whole = float((self.areas * p).detach().sum())
         turned = float((self.areas * (q - p)).detach().abs().sum()) > self.refresh * whole
         changed = float((self.areas * (p - memory[0])).detach().abs().sum())
-        lagging = _any(parameters[0]) and changed > self.lag * whole and solves < 2
+        lagging = law.rubs(parameters[0]) and changed > self.lag * whole and solves < 2
         depth = -float(self._gap(u, renewed).detach().min())
         inside = self.penetration is not None and depth > self.penetration
         return (p, *renewed[1:]) if turned or lagging or inside else None
@@ -232,7 +232,7 @@ class MeshContact:
         p = law.pressure(self._gap(u, memory), self.stiffness, self._multiplier(memory))
         found = p[:, None] * memory[4]
         limit = friction * memory[0]
-        if _any(limit) or limit.requires_grad:
+        if law.rubs(limit) or limit.requires_grad:
             found = found - law.traction(self._slip(u, before, memory), limit, self.stick)
         return found
 
@@ -265,7 +265,7 @@ class MeshContact:
     def _slip(self, u: Tensor, before: Tensor, memory: tuple[Tensor, ...]) -> Tensor:
         pairs = Pairs(*memory[2:])
         way = memory[1] + self._apart(u, pairs) - self._apart(before, pairs)
-        along = (_tangential(pairs.normal) @ way[:, :, None])[:, :, 0]
+        along = (law.tangential(pairs.normal) @ way[:, :, None])[:, :, 0]
         return torch.where(pairs.paired[:, None], along, 0.0)
 
     def _multiplier(self, memory: tuple[Tensor, ...]) -> Tensor:
@@ -286,12 +286,3 @@ class MeshContact:
                 "the bodies move against each other further than the contact's reach of "
                 f"{self.facing.reach:.3g} m"
             )
-
-
-def _tangential(n: Tensor) -> Tensor:
-    """T `[q, 3, 3]`."""
-    return torch.eye(3, dtype=n.dtype) - n[:, :, None] * n[:, None, :]
-
-
-def _any(limit: Tensor) -> bool:
-    return bool((limit.detach() > 0).any())

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from sciml.tactile.contact.closest import barycentric
 from sciml.tactile.contact.search import nearest
-from sciml.tactile.sensor.surface import Surface
-from sciml.tactile.sensor.triangle import shape
+from sciml.tactile.surface import Surface
+from sciml.tactile.triangle import shape
 
 #: Share of its distance by which a point's way to the border may lean before it lies beside it.
 BESIDE = 1e-6
@@ -64,13 +64,16 @@ class Facing:
     reach: float
 
     @cached_property
+    def _sides(self) -> Int[np.ndarray, "sides 2"]:
+        """Ends of the sides opposite to corners 0, 1, 2 of every triangle."""
+        corners = self.surface.triangles[:, :3].numpy()
+        opposite = [corners[:, [1, 2]], corners[:, [2, 0]], corners[:, [0, 1]]]
+        return np.sort(np.stack(opposite, 1), axis=-1).reshape(-1, 2)
+
+    @cached_property
     def border(self) -> Bool[np.ndarray, "k 3"]:
         """Whether the sides opposite to corners 0, 1, 2 belong to no other triangle."""
-        corners = self.surface.triangles[:, :3].numpy()
-        sides = np.sort(np.stack([corners[:, [1, 2]], corners[:, [2, 0]], corners[:, [0, 1]]], 1))
-        _, place, count = np.unique(
-            sides.reshape(-1, 2), axis=0, return_inverse=True, return_counts=True
-        )
+        _, place, count = np.unique(self._sides, axis=0, return_inverse=True, return_counts=True)
         return (count[place] == 1).reshape(-1, 3)
 
     @cached_property
@@ -114,15 +117,14 @@ class Facing:
     @cached_property
     def _neighbours(self) -> Int[np.ndarray, "k 4"]:
         """Every triangle and those that share a side with it (itself, where there is none)."""
-        corners = self.surface.triangles[:, :3].numpy()
-        sides = np.sort(np.stack([corners[:, [1, 2]], corners[:, [2, 0]], corners[:, [0, 1]]], 1))
-        order = np.lexsort(sides.reshape(-1, 2).T)
-        ends = sides.reshape(-1, 2)[order]
+        sides = self._sides
+        order = np.lexsort(sides.T)
+        ends = sides[order]
         same = np.flatnonzero((ends[1:] == ends[:-1]).all(1))
-        found = np.repeat(np.arange(len(corners)), 3)
+        found = np.repeat(np.arange(len(sides) // 3), 3)
         one, other = order[same], order[same + 1]
         found[one], found[other] = other // 3, one // 3
-        return np.column_stack([np.arange(len(corners)), found.reshape(-1, 3)])
+        return np.column_stack([np.arange(len(sides) // 3), found.reshape(-1, 3)])
 
     def _beside(
         self, x: Tensor, corners: Tensor, bary: Tensor, chosen: Tensor

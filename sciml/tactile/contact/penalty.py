@@ -97,7 +97,7 @@ class RigidContact:
         y, _, gap, _ = self._place(u, pose)
         stored = law.energy(gap, self.stiffness, self._multiplier(memory))
         limit = friction * memory[0]
-        if _any(limit):
+        if law.rubs(limit):
             slip = self._slip(y, before, memory)
             stored = stored + law.traction_energy(slip, limit, self.stick)
         return (self.areas * stored).sum()
@@ -137,7 +137,7 @@ class RigidContact:
             if curved:
                 found[near] -= p[near, None, None] * curvature(self.solid, y[near])
         limit = friction * memory[0]
-        if _any(limit):
+        if law.rubs(limit):
             slope = law.traction_slope(self._slip(y, before, memory), limit, self.stick)
             T = self._begun(before, memory)[1]
             found = found + T @ slope @ T
@@ -170,7 +170,7 @@ class RigidContact:
         if solves >= self.solves:
             return None
         changed = float((p - memory[0]).detach().abs().sum())
-        lagging = _any(parameters[1]) and changed > self.lag * float(p.detach().sum())
+        lagging = law.rubs(parameters[1]) and changed > self.lag * float(p.detach().sum())
         inside = self.penetration is not None and float(-gap.detach().min()) > self.penetration
         return (p, *memory[1:]) if inside or (lagging and solves < 2) else None
 
@@ -198,7 +198,7 @@ class RigidContact:
         p = law.pressure(gap, self.stiffness, self._multiplier(memory))
         found = p[:, None] * n
         limit = friction * memory[0]
-        if _any(limit) or limit.requires_grad:
+        if law.rubs(limit) or limit.requires_grad:
             found = found - law.traction(self._slip(y, before, memory), limit, self.stick)
         return found @ R.T
 
@@ -241,7 +241,7 @@ class RigidContact:
             return last[2], last[3]
         y, _, _, n = self._place(before, pose)
         n = n / n.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-        T = torch.eye(3, dtype=n.dtype) - n[:, :, None] * n[:, None, :]
+        T = law.tangential(n)
         if not (y.requires_grad or T.requires_grad):
             self._latest[:] = [before, pose, y, T]
         return y, T
@@ -254,7 +254,3 @@ class RigidContact:
         y_0, T = self._begun(before, memory)
         way = memory[1] + y - y_0
         return (T @ way[:, :, None])[:, :, 0]
-
-
-def _any(limit: Tensor) -> bool:
-    return bool((limit.detach() > 0).any())

@@ -15,9 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sciml.tactile.elements import Elements
+from sciml.tactile.triangle import shape
 
 #: Barycentric coordinates of the points on a quadratic triangle; equal weights, exact to degree 2.
-GAUSS = np.array([[2 / 3, 1 / 6, 1 / 6], [1 / 6, 2 / 3, 1 / 6], [1 / 6, 1 / 6, 2 / 3]])
+GAUSS = torch.full((3, 3), 1 / 6, dtype=torch.float64) + torch.eye(3, dtype=torch.float64) / 2
 
 
 @final
@@ -40,12 +41,12 @@ class Points:
         if elements.degree == 1:
             weights = elements.surface_weights(surface)
             nodes = np.flatnonzero(weights)[:, None]
-            shape, areas = np.ones((len(nodes), 1)), weights[nodes[:, 0]]
+            values, areas = np.ones((len(nodes), 1)), weights[nodes[:, 0]]
         else:
-            nodes, shape, areas = _gauss(elements, surface)
-        self.nodes, self.shape = torch.from_numpy(nodes), torch.from_numpy(shape)
+            nodes, values, areas = _gauss(elements, surface)
+        self.nodes, self.shape = torch.from_numpy(nodes), torch.from_numpy(values)
         self.areas = torch.from_numpy(areas)
-        self.rest = torch.from_numpy(np.einsum("qk,qki->qi", shape, elements.nodes[nodes]))
+        self.rest = torch.from_numpy(np.einsum("qk,qki->qi", values, elements.nodes[nodes]))
         self.per_triangle = len(nodes) if elements.degree == 1 else len(GAUSS)
 
     def at(self, u: Float[Tensor, "n 3"]) -> Float[Tensor, "q 3"]:
@@ -86,7 +87,6 @@ def _gauss(elements: Elements, surface: str) -> tuple[np.ndarray, np.ndarray, np
     triangles = elements.mesh.surface(surface)
     a, b, c = np.moveaxis(elements.mesh.nodes[triangles], 1, 0)
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
-    after = np.roll(GAUSS, -1, axis=1)
-    shape = np.concatenate([GAUSS * (2 * GAUSS - 1), 4 * GAUSS * after], axis=1)
     nodes = np.repeat(elements.with_midpoints(triangles), len(GAUSS), axis=0)
-    return nodes, np.tile(shape, (len(triangles), 1)), np.repeat(area / len(GAUSS), len(GAUSS))
+    at_points = np.tile(shape(2, GAUSS).numpy(), (len(triangles), 1))
+    return nodes, at_points, np.repeat(area / len(GAUSS), len(GAUSS))

@@ -5,10 +5,10 @@ from sciml.tactile.sensor.markers import Markers, fibonacci, grid, located
 from sciml.tactile.sensor.optics import Lamps, Optics, PixelNetwork
 from sciml.tactile.sensor.recording import Recording
 from sciml.tactile.sensor.sensor import Sensor
-from sciml.tactile.sensor.surface import Places, Surface
 from sciml.tactile.sensor.taxels import Taxels
 from sciml.tactile.sensor.traction import Traction, consistent, lumped
 from sciml.tactile.sensor.view import View
+from sciml.tactile.surface import Places, Surface
 
 __all__ = [
     "Camera",

@@ -18,8 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sciml.tactile.sensor.camera import Camera
-from sciml.tactile.sensor.surface import Places, Surface
-from sciml.tactile.sensor.triangle import lattice, shape
+from sciml.tactile.surface import Places, Surface
+from sciml.tactile.triangle import lattice, shape
 
 #: Pieces along a side of a triangle, by degree.
 PIECES = {1: 1, 2: 4}

@@ -14,7 +14,7 @@ from torch import Tensor
 from sciml.contracts import UserError
 from sciml.tactile.sensor.camera import Camera
 from sciml.tactile.sensor.cast import on_planes
-from sciml.tactile.sensor.surface import Places, Surface
+from sciml.tactile.surface import Places, Surface
 
 #: Share of the surface's longest edge that a marker may lie off it (domes are polyhedra).
 OFF = 0.25

@@ -24,9 +24,9 @@ from sciml.tactile.mesh import Mesh
 from sciml.tactile.sensor.camera import Camera
 from sciml.tactile.sensor.markers import Markers
 from sciml.tactile.sensor.optics import Optics
-from sciml.tactile.sensor.surface import Surface
 from sciml.tactile.sensor.taxels import Taxels
 from sciml.tactile.sensor.view import View
+from sciml.tactile.surface import Surface
 
 
 @final

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sciml.contracts import UserError
-from sciml.tactile.sensor.surface import Surface
-from sciml.tactile.sensor.triangle import lattice, shape
+from sciml.tactile.surface import Surface
+from sciml.tactile.triangle import lattice, shape
 
 #: Pieces along a side of a triangle, whose centres of gravity are asked for the nearest taxel.
 PIECES = 6

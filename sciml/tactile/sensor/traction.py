@@ -27,8 +27,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sciml.tactile.sensor.surface import Surface
-from sciml.tactile.sensor.triangle import SIDES, shape
+from sciml.tactile.surface import Surface
+from sciml.tactile.triangle import SIDES, shape
 
 
 @final

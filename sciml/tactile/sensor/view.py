@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sciml.tactile.sensor.camera import Camera
 from sciml.tactile.sensor.cast import cast
-from sciml.tactile.sensor.surface import Places, Surface
+from sciml.tactile.surface import Places, Surface
 
 
 @final

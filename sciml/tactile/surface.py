@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sciml.contracts import UserError
 from sciml.tactile.elements import Elements
-from sciml.tactile.sensor.triangle import quadrature, shape, slopes
+from sciml.tactile.triangle import quadrature, shape, slopes
 
 
 @final
