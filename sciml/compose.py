@@ -270,7 +270,9 @@ def execute(
         outcome = train(parts.system, parts.balancer, parts.phases, parts.settings, folder, signals)
     if runs.rank() > 0:
         return Result(folder, {}, outcome.model)
-    costs = {"steps": outcome.steps, "cpu_s": outcome.cpu_s, "wall_s": outcome.wall_s}
+    costs: dict[str, Any] = {"steps": outcome.steps}
+    if parts.phases:  # nobody clocks what is not trained
+        costs |= {"cpu_s": outcome.cpu_s, "wall_s": outcome.wall_s}
     return evaluation.finish(parts, outcome.model, folder, costs)
 
 

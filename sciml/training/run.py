@@ -228,7 +228,9 @@ def measure(system: System, model: nn.Module) -> dict[str, float]:
 
     Where a system has batches for the test, the metric is of these alone.
     """
-    parameter = next(model.parameters(), torch.empty(0))
+    if not system.objective.terms:
+        return {}
+    parameter = next(model.parameters())
     model.eval()
     system.objective.eval()
     means = Means()
