@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import final
 
-import torch
 from torch import Tensor, nn
 
 from sciml.contracts import UserError
@@ -50,13 +49,3 @@ class Simulation(nn.Module):
         friction = constants.pop("friction", None)
         material = self.law(**constants) if self.law is not None else None
         return self.scene(material, friction)
-
-
-def count(model: nn.Module) -> int:
-    """Number of scalar unknowns."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def flat(values: Mapping[str, Tensor]) -> Tensor:
-    """All values one after another, `[p]`."""
-    return torch.cat([value.reshape(-1) for value in values.values()])

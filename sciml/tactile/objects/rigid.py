@@ -106,9 +106,7 @@ class RigidBody:
     def gap(
         self, state: State, x: Float[Tensor, "q 3"]
     ) -> tuple[Float[Tensor, " q"], Float[Tensor, "q 3"]]:
-        y, R = into_frame(x, self.place(state))
-        d, n = self.solid.distance(y)
-        return d, n @ R.T
+        return _gap(self.solid, self.place(state), x)
 
     def energy(self, state: State) -> Float[Tensor, ""]:
         """Kinetic and of gravity, J."""
@@ -202,9 +200,15 @@ class Driven:
     def gap(
         self, state: State, x: Float[Tensor, "q 3"]
     ) -> tuple[Float[Tensor, " q"], Float[Tensor, "q 3"]]:
-        y, R = into_frame(x, self.place(state))
-        d, n = self.solid.distance(y)
-        return d, n @ R.T
+        return _gap(self.solid, self.place(state), x)
+
+
+def _gap(
+    solid: Rigid, place: Float[Tensor, "6"], x: Float[Tensor, "q 3"]
+) -> tuple[Float[Tensor, " q"], Float[Tensor, "q 3"]]:
+    y, R = into_frame(x, place)
+    d, n = solid.distance(y)
+    return d, n @ R.T
 
 
 def composed(turn: Float[Tensor, "3"], turned: Float[Tensor, "3"]) -> Float[Tensor, "3"]:

@@ -143,24 +143,18 @@ class Journey:
         parameters = self._parameters(step, end)
         past = None if self.material.series is None else state.past or self._relaxed(state.u)
         material = self.material if past is None else during(self.material, past, duration)
-        memory = state.memory or self._memory_at(state.u, self._parameters(step, start))
+        began = self._parameters(step, start)
+        memory = state.memory or self._memory_at(state.u, began)
+        then = _with(began, memory)
         found, solves = None, 0
         while True:
-            given = tuple((*own, *kept) for own, kept in zip(parameters, memory, strict=True))
+            given = _with(parameters, memory)
             self.march.body.couple(given)
             u, forces, p = advance(
                 Step(
                     self.march,
                     material.law,
-                    self._starts(
-                        state,
-                        found,
-                        duration,
-                        tuple(
-                            (*own, *kept)
-                            for own, kept in zip(self._parameters(step, start), memory, strict=True)
-                        ),
-                    ),
+                    self._starts(state, found, duration, then),
                     len(material.parameters),
                     tuple(len(values) for values in given),
                 ),
@@ -232,6 +226,13 @@ class Journey:
             u, p = (value.detach().numpy() for value in found)
             return lambda balance, moved: iter([balance.joined(u, p)])
         return lambda balance, moved: starts(balance, then, state, moved, self.march, duration)
+
+
+def _with(
+    parameters: tuple[tuple[Tensor, ...], ...], memory: tuple[tuple[Tensor, ...], ...]
+) -> tuple[tuple[Tensor, ...], ...]:
+    """Parameters and memory of every term together."""
+    return tuple((*own, *kept) for own, kept in zip(parameters, memory, strict=True))
 
 
 def _inertia(material: Material, rates: Rates | None) -> Tensor:
