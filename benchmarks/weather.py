@@ -230,7 +230,8 @@ def rollout_line(one: dict) -> str:
         parts.append(f"to day {day}: {values}")
     power = np.array(one["power_ratio_v"])[: 2 * TRUNCATION // 3]
     parts.append(f"power of v by l over the last ten days: {power.min():.2f} … {power.max():.2f}")
-    title = f"{one['row']}, free rollout from {one['starts']} starts, st.dev. over the truth's: "
+    title = f"{one['row']}, seed {one['seed']}, free rollout from {one['starts']} starts, "
+    title += "st.dev. over the truth's: "
     return title + "; ".join(parts)
 
 
@@ -285,8 +286,12 @@ def perform(options: argparse.Namespace) -> None:
         for row, climate in ROLLOUTS.items():
             folder = options.runs / row / "seed0"
             train(row, 0, folder)
-            found = rollout(folder, ROLLOUT_DAYS, climate) | {"row": row}
-            others = [one for one in recorded().get("rollouts", []) if one["row"] != row]
+            found = rollout(folder, ROLLOUT_DAYS, climate) | {"row": row, "seed": 0}
+            others = [
+                one
+                for one in recorded().get("rollouts", [])
+                if (one["row"], one["seed"]) != (row, 0)
+            ]
             keep(rollouts=[*others, found])
     if wanted("costs"):
         keep(costs=costs())
