@@ -77,7 +77,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "ipctk": ("sciml/tactile/contact.py", "sciml/tactile/contact/*"),
     "pypardiso": SIMULATOR,
     "scipy.sparse.linalg": (*SIMULATOR, *FEM),
-    "cma": ("sciml/tactile/identify.py",),
+    "cma": ("sciml/training/optimizers/derivative_free.py",),
     "torchjd": BALANCE,
     "cvxpy": BALANCE,
     "qpsolvers": BALANCE,

@@ -201,7 +201,7 @@ class Fit(pl.LightningModule):
             together=needs_rows_every_step(self.balancer),
         )  # fmt: skip
         self._set_rate(index)
-        take = self._take_rows if self._asks_for_residuals else self._take_gradient
+        take = self._take_step if self._asks_for_step else self._take_gradient
         answer = take(step)
         self._terms = refusals.require_same_terms(self._terms, step, self.stretch)
         self.latest, self.latest_weights = step, answer
@@ -237,8 +237,8 @@ class Fit(pl.LightningModule):
         self.optimizer.step(closure=descent.closure(step, answer, parameters, clip))
         return answer
 
-    def _take_rows(self, step: Step) -> Weights:
-        """A least-squares step on residual rows; returns the balancer's weights."""
+    def _take_step(self, step: Step) -> Weights:
+        """A step that the optimiser asks itself, for residual rows or losses alone; the weights."""
         self.optimizer.optimizer.look(step)  # so that terms and gradient rows cost nothing more
         answer = self.balancer(step)
         refusals.require_weights(answer)
@@ -248,8 +248,9 @@ class Fit(pl.LightningModule):
         return answer
 
     @property
-    def _asks_for_residuals(self) -> bool:
-        return getattr(self.optimizer, "asks_for_residuals", False)
+    def _asks_for_step(self) -> bool:
+        asks = ("asks_for_residuals", "asks_for_losses")
+        return any(getattr(self.optimizer, kind, False) for kind in asks)
 
     @contextmanager
     def _forward(self, index: int, number: int) -> Iterator[None]:

@@ -37,6 +37,7 @@ def require_match(
     if getattr(optimizer, "asks_for_residuals", False):
         for objective in objectives:
             require_residuals(objective)
+    if any(getattr(optimizer, f"asks_for_{what}", False) for what in ("residuals", "losses")):
         require_no_clip(stretch)
 
 
@@ -75,8 +76,8 @@ def require_no_clip(stretch: Stretch) -> None:
     """Refuses clipped gradients where none is taken."""
     if stretch.phase.clip is not None:
         raise UserError(
-            f"phases.{stretch.name}: expected clip=null with least squares, whose damping limits "
-            f"the step, got {stretch.phase.clip}"
+            f"phases.{stretch.name}: expected clip=null with an optimiser that is given no "
+            f"gradient, got {stretch.phase.clip}"
         )
 
 
@@ -95,7 +96,7 @@ def require_weights(answer: Weights | Direction) -> None:
     """Refuses what residual rows cannot be scaled by: a direction, weights with no root."""
     if isinstance(answer, Direction):
         raise UserError(
-            "balancer: least squares needs weights, got a rule that answers with a direction; "
+            "balancer: this optimiser needs weights, got a rule that answers with a direction; "
             "set balancer=fixed or balancer=ntk"
         )
     for name, weight in answer.items():

@@ -218,7 +218,7 @@ def test_refuses_a_direction(tmp_path):
         def forward(self, step):
             return Direction(step.rows().sum(0))
 
-    with pytest.raises(UserError, match="least squares needs weights"):
+    with pytest.raises(UserError, match="this optimiser needs weights"):
         train(system(), Always(), phase(), QUICK, tmp_path)
 
 
