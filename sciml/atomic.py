@@ -1,13 +1,12 @@
 """Files never half-written: a temporary file beside the target, synced, then renamed over it."""
 
-import errno
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
 
+from sciml import locks
 from sciml.contracts import UserError
 
 
@@ -78,7 +77,7 @@ def held(folder: Path, patience: float = 0.0) -> Iterator[None]:
         raise UserError(f"{folder} could not be written: {reason(error)}") from error
     end = time.monotonic() + patience
     with file:
-        while not _locked(file):
+        while not locks.take(file):
             if time.monotonic() >= end:
                 raise UserError(
                     f"{folder} is being trained by another process; wait for it, or choose "
@@ -86,20 +85,6 @@ def held(folder: Path, patience: float = 0.0) -> Iterator[None]:
                 )
             time.sleep(0.2)
         yield
-
-
-def _locked(file: TextIO) -> bool:
-    """Whether this process has the lock of a file, or there are none on its file system."""
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
-            raise UserError(f"{file.name} could not be locked: {reason(error)}") from error
-    return True
 
 
 def remove_stale(folder: Path) -> None:

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
-GROUND = {"contracts", "atomic"}
+GROUND = {"contracts", "locks", "atomic", "node_disk"}
 LOWER = {"physics", "calculus", "drawing", *GROUND}
 WINGS = {"pinn", "globe", "weather", "ocean", "gravity_waves", "tactile"}
 BELOW = {*LOWER, *WINGS, "references", "balance", "training"}
@@ -26,7 +26,9 @@ FRONT |= {"launch", "export", "report", "__init__", "__main__"}
 MAY_IMPORT: dict[str, set[str]] = {
     # floor 1
     "contracts": set(),
-    "atomic": {"contracts"},
+    "locks": {"contracts"},
+    "atomic": {"contracts", "locks"},
+    "node_disk": {"contracts", "locks", "atomic"},
     "calculus": {"contracts"},
     "drawing": GROUND,
     # floor 2

@@ -11,13 +11,17 @@ A staged array is a folder named after a hash of
 
 so that whatever would change its numbers changes its name. One process writes it while others that
 want the same wait; it gets its name when it is whole.
+
+Where nodes have disks of their own (`node_disk`), the array is copied to that of each node, once,
+and mapped from there.
 """
 
-import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -26,7 +30,7 @@ from typing import Any, final
 
 import numpy as np
 
-from sciml import atomic
+from sciml import atomic, locks, node_disk
 from sciml.contracts import UserError
 from sciml.globe.archive import Archive
 from sciml.globe.archive import times as clock
@@ -34,11 +38,13 @@ from sciml.globe.archive.archive import ANYWHERE
 from sciml.globe.archive.fingerprint import fingerprint
 from sciml.globe.channels import Channels
 
-#: Where staged arrays lie unless said otherwise: the scratch disk of a node, say.
+#: Where staged arrays lie unless said otherwise; all nodes of a run see it.
 VARIABLE, FOLDER = "SCIML_STAGE", "runs/staged"
 #: Bytes read at once.
 PIECE = 64 * 2**20
-_VERSION = 1
+#: Seconds after which what a process of another node has begun to write counts as left behind.
+LEFT = 24 * 3600.0
+_VERSION = 2
 _FIELDS, _META = "fields.npy", "meta.json"
 
 
@@ -54,6 +60,7 @@ class Staged:
         grid: of the sphere.
         step: between times, s; found from them where None.
         folder: where the staged array lies; None in memory.
+        copy: of `fields` on the node's own disk, kept from being deleted; None without one.
 
     Raises:
         UserError: shapes that do not belong together.
@@ -65,6 +72,7 @@ class Staged:
     grid: Any
     step: int | None = None
     folder: Path | None = None
+    copy: node_disk.Copy | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.times), len(self.channels), *self.grid.shape)
@@ -108,15 +116,25 @@ def stage(archive: Archive, folder: str | Path | None = None, memory: bool = Fal
     Raises:
         UserError: it does not fit on the disk or into memory, or the archive is faulty.
     """
-    target = None
+    target = copy = None
     if memory:
         _require_memory(archive)
         fields = np.empty(archive.shape, np.float32)
         _fill(fields, archive)
     else:
         target = _on_disk(archive, Path(folder or os.environ.get(VARIABLE) or FOLDER))
-        fields = np.load(target / _FIELDS, mmap_mode="r")
-    return Staged(fields, archive.times, archive.channels, archive.grid, archive.step, target)
+        copy = _on_node(target)
+        fields = np.load(copy.path if copy else target / _FIELDS, mmap_mode="r")
+    return Staged(fields, archive.times, archive.channels, archive.grid, archive.step, target, copy)
+
+
+def _on_node(target: Path) -> node_disk.Copy | None:
+    """The copy of a staged array on this node's own disk, where there is one."""
+    disk = node_disk.root()
+    if disk is None:
+        return None
+    meta = json.loads((target / _META).read_text(encoding="utf-8"))
+    return node_disk.copied(target / _FIELDS, meta["sha256"], disk)
 
 
 def key(archive: Archive) -> str:
@@ -136,33 +154,41 @@ def key(archive: Archive) -> str:
 def _on_disk(archive: Archive, root: Path) -> Path:
     """The folder of the staged array, written first where it is not there."""
     target = root / key(archive)
-    with _locked(root, target.name):
+    with _locked(target):
         if not (target / _META).exists():
-            _clean(root)
+            _clean(root, target.name)
             _require_disk(archive, root)
             _write(archive, target)
     return target
 
 
 @contextmanager
-def _locked(root: Path, name: str) -> Iterator[None]:
+def _locked(target: Path) -> Iterator[None]:
     """One process at a time; the operating system lets go however a process ends."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        file = (root / f".{name}.lock").open("a")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = _lock_of(target).open("a")
     except OSError as error:
         raise UserError(
-            f"{root}: staged data cannot be kept there: {atomic.reason(error)}; set {VARIABLE}"
+            f"{target.parent}: staged data cannot be kept there: {atomic.reason(error)}; set "
+            f"{VARIABLE}"
         ) from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        locks.take(file, wait=True)
         yield
 
 
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
+
+
 def _write(archive: Archive, target: Path) -> None:
-    """Under another name until it is whole."""
-    part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    """Under another name until it is whole.
+
+    Where nodes do not hear of each other's locks, each writes one, and the first that is whole
+    gets the name.
+    """
+    part = target.with_name(f".{target.name}.{_node()}.{os.getpid()}.part")
     try:
         part.mkdir()
         fields = np.lib.format.open_memmap(
@@ -170,10 +196,19 @@ def _write(archive: Archive, target: Path) -> None:
         )
         _fill(fields, archive)
         fields.flush()
-        meta = {"seen": [part.seen for part in archive.parts], "shape": archive.shape}
+        with (part / _FIELDS).open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        meta = {
+            "version": _VERSION,
+            "seen": [part.seen for part in archive.parts],
+            "shape": archive.shape,
+            "sha256": sha256,
+        }
         atomic.write(part / _META, json.dumps(meta))
         os.replace(part, target)
     except OSError as error:
+        if (target / _META).exists():
+            return
         raise UserError(f"{target} could not be staged: {atomic.reason(error)}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -199,17 +234,31 @@ def _fill(fields: np.ndarray, archive: Archive) -> None:
             fields[start : start + size, n][:, ~kept] = np.nan
 
 
-def _clean(root: Path) -> None:
-    """Deletes what was cut short, and what stands for earlier states of files that are there."""
-    for part in root.glob(".*.part"):
-        with suppress(BlockingIOError), (root / f"{part.stem}.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _clean(root: Path, ours: str) -> None:
+    """Deletes what was cut short, and what is of earlier layouts or states of files."""
+    for part in root.glob(".*.*.*.part"):
+        if _is_left(part, ours):
             shutil.rmtree(part, ignore_errors=True)
     for meta in root.glob(f"*/{_META}"):
         with suppress(OSError, ValueError, KeyError, TypeError):
-            seen = json.loads(meta.read_text())["seen"]
-            if any(_changed(source) for source in seen):
+            said = json.loads(meta.read_text(encoding="utf-8"))
+            if said.get("version") != _VERSION or any(_changed(one) for one in said["seen"]):
                 shutil.rmtree(meta.parent, ignore_errors=True)
+
+
+def _is_left(part: Path, ours: str) -> bool:
+    """Whether nobody writes it any more; of the array `ours` this process has the lock."""
+    _, name, node, process, _ = part.name.split(".")
+    with suppress(FileNotFoundError), _lock_of(part.with_name(name)).open("a") as file:
+        if name != ours and not locks.take(file):
+            return False
+        if time.time() - part.stat().st_mtime > LEFT:
+            return True
+    return node == _node() and not Path(f"/proc/{process}").exists()
+
+
+def _node() -> str:
+    return platform.node().partition(".")[0]
 
 
 def _changed(seen: list[str]) -> bool:

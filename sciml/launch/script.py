@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, final
 
-from sciml import catalogue
+from sciml import catalogue, node_disk
 from sciml.contracts import UserError
 from sciml.launch.site import Site
 
@@ -114,7 +114,8 @@ def setup(job: Job) -> Iterator[str]:
     for module in job.site.modules:
         yield f"module load {shlex.quote(module)}"
     yield "export PYTHONUNBUFFERED=1"
-    for name, value in (*job.environment, *job.site.environment.items()):
+    disk = {node_disk.VARIABLE: job.site.node_disk} if job.site.node_disk else {}
+    for name, value in (*job.environment, *disk.items(), *job.site.environment.items()):
         yield f"export {name}={shlex.quote(value)}"
     yield from job.site.setup
 

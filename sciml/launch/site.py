@@ -17,6 +17,7 @@ _WHOLE = ("nodes", "devices", "cpus_per_task", "signal_before")
 _LISTS = ("modules", "setup", "sbatch", "srun")
 _FREE = ("scratch", "python")
 _PLAIN = re.compile(r"[\w.,:&|*()\[\]@+%/=-]+")
+_PATH = re.compile(r"[/$~][\w./${}~+-]*")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 _ASKED = "???"
 
@@ -39,6 +40,9 @@ class Site:
         signal_before: seconds before the limit at which the run is asked to save; SLURM is up to a
             minute late.
         scratch: folder under which run folders are made, such as $SCRATCH/sciml; ./runs where null.
+        node_disk: folder on a node's own disk, such as $SLURM_TMPDIR/sciml, to which training
+            arrays are copied, once for all ranks of the node; its variables are read there. No
+            copies where null.
         python: interpreter on the nodes; the one that submits where null.
         modules: loaded before the run.
         setup: lines of shell, run as they stand.
@@ -59,6 +63,7 @@ class Site:
     memory: str | None = None
     signal_before: int = 120
     scratch: str | None = None
+    node_disk: str | None = None
     python: str | None = None
     modules: Sequence[str] = ()
     setup: Sequence[str] = ()
@@ -84,6 +89,11 @@ class Site:
                     raise UserError(
                         f"hpc.{name}: expected options such as --exclusive, got {option!r}"
                     )
+        if self.node_disk is not None and not _PATH.fullmatch(self.node_disk):
+            raise UserError(
+                f"hpc.node_disk: expected a whole path or one that begins with a variable, got "
+                f"{self.node_disk!r}"
+            )
         for name in self.environment:
             if not _VARIABLE.fullmatch(name):
                 raise UserError(f"hpc.environment: expected names of variables, got {name!r}")

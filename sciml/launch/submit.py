@@ -15,7 +15,8 @@ from sciml.launch.site import Site
 from sciml.launch.wish import Wish, wish
 
 #: Variables of ours that a job needs as its submitter had them.
-_CARRIED = ("SCIML_CASES_PATH", "SCIML_DATA")
+_STAGE = "SCIML_STAGE"
+_CARRIED = ("SCIML_CASES_PATH", "SCIML_DATA", _STAGE)
 _TRAINER = ("trainer.accelerator", "trainer.devices", "trainer.nodes")
 
 #: What sbatch complains of → what to do about it.
@@ -46,11 +47,11 @@ def submit(cases: Sequence[str], words: Sequence[str], swept: bool, command: Seq
     Raises:
         UserError: any foreseeable mistake, and what sbatch refuses.
     """
-    environment = _environment()  # composing adds to it
     wished = wish(words)
     if wished.throttle is not None and not swept:
         raise UserError("throttle: expected a sweep, got one run; add -m, or leave it out")
     asked = site.load(wished.site, wished.changes)
+    environment = _environment(asked.scratch)  # composing adds to it
     dependencies = _ready(wished)
     diagnosis.check_form(wished.overrides)
     diagnosis.check_choices(wished.overrides)
@@ -83,8 +84,9 @@ def submit_command(words: Sequence[str], inner: Sequence[str], command: Sequence
     _require_free(wished, asked, [], False)
     folder = _folder(wished, asked, "jobs")
     job = Job(
-        asked, folder, Path.cwd(), shlex.join(inner), command=inner, environment=_environment()
-    )
+        asked, folder, Path.cwd(), shlex.join(inner), command=inner,
+        environment=_environment(asked.scratch),
+    )  # fmt: skip
     _hand_over(job, None, wished, dependencies, command)
 
 
@@ -202,8 +204,11 @@ def _require_free(
             )
 
 
-def _environment() -> tuple[tuple[str, str], ...]:
-    return tuple((name, os.environ[name]) for name in _CARRIED if os.environ.get(name))
+def _environment(scratch: str | None) -> tuple[tuple[str, str], ...]:
+    """What a job needs of the submitter's; staged arrays lie in the site's scratch, if anywhere."""
+    found = {name: os.environ[name] for name in _CARRIED if os.environ.get(name)}
+    staged = {_STAGE: str(Path(scratch) / "staged")} if scratch else {}
+    return tuple((staged | found).items())
 
 
 def _hand_over(

@@ -1,7 +1,9 @@
 """Staging: the same numbers, once, whole or not at all."""
 
+import errno
 import multiprocessing
 import os
+import platform
 import shutil
 import time
 from multiprocessing.connection import Connection
@@ -74,16 +76,70 @@ def test_an_archive_that_changed_is_staged_anew_and_the_old_one_deleted(
     assert len(frames) == 7 and folders(root) == sorted([frames.folder.name, other.folder.name])
 
 
-def test_what_was_cut_short_is_not_taken_for_whole(archive: Archive, tmp_path: Path) -> None:
+def test_what_was_cut_short_is_not_taken_for_whole(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "staged"
-    part = root / f".{staging.key(archive)}.part"
-    lost = root / ".0123456789abcdef.part"
-    for folder in (part, lost):
-        folder.mkdir(parents=True)
-        (folder / "fields.npy").write_bytes(b"half")
+    here, nobody = platform.node().partition(".")[0], 2**22 + 1  # above any process's number
+    mine, other = staging.key(archive), "0123456789abcdef"
+    dead = [f".{name}.{here}.{nobody}.part" for name in (mine, other)]
+    alive = [f".{mine}.{here}.{os.getpid()}.part", f".{mine}.elsewhere.7.part"]
+    old = f".{other}.elsewhere.7.part"
+    for name in (*dead, *alive, old):
+        (root / name).mkdir(parents=True)
+        (root / name / "fields.npy").write_bytes(b"half")
+    os.utime(root / old, (0, 0))
+    monkeypatch.setattr(os, "getpid", lambda: 12)
     frames = stage(archive, root)
     assert np.array_equal(frames.fields, sets.states(9))
-    assert folders(root) == [frames.folder.name]
+    assert folders(root) == sorted([*alive, frames.folder.name])
+
+
+def test_without_locks_two_may_write_and_one_is_taken(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a parallel file system whose nodes do not hear of each other's locks."""
+    fill, frames = staging._fill, []
+
+    def slow(fields: np.ndarray, read: Archive) -> None:
+        monkeypatch.setattr(staging, "_fill", fill)
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(staging, "_node", lambda: "elsewhere")
+            frames.append(stage(archive, tmp_path / "staged"))
+        fill(fields, read)
+
+    monkeypatch.setattr("fcntl.flock", unavailable)
+    monkeypatch.setattr(staging, "_fill", slow)
+    frames.append(stage(archive, tmp_path / "staged"))
+    assert all(np.array_equal(one.fields, sets.states(9)) for one in frames)
+    assert folders(tmp_path / "staged") == [frames[0].folder.name]
+
+
+def unavailable(*_: object) -> None:
+    raise OSError(errno.ENOSYS, "Function not implemented")
+
+
+def test_arrays_of_earlier_layouts_are_deleted(archive: Archive, tmp_path: Path) -> None:
+    earlier = tmp_path / "0123456789abcdef"
+    earlier.mkdir()
+    (earlier / "meta.json").write_text('{"seen": [], "shape": [1]}')
+    frames = stage(archive, tmp_path)
+    assert folders(tmp_path) == sorted(["set.zarr", frames.folder.name])
+
+
+def test_the_copy_on_the_nodes_own_disk_is_mapped(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCIML_NODE_DISK", str(tmp_path / "node"))
+    frames = stage(archive, tmp_path / "staged")
+    assert Path(frames.fields.filename).parent == tmp_path / "node"
+    assert frames.folder.parent == tmp_path / "staged"  # where statistics are kept
+    assert np.array_equal(frames.fields, sets.states(9))
+    damaged = frames.folder / "fields.npy"
+    Path(frames.fields.filename).unlink()
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    with pytest.raises(UserError, match="fields.npy: expected a content of SHA-256"):
+        stage(archive, tmp_path / "staged")
 
 
 def test_an_archive_that_changes_while_it_is_staged_leaves_nothing(

@@ -66,6 +66,12 @@ def test_everything_is_quoted(tmp_path: Path) -> None:
     assert "--evil" not in " ".join(options(text))
 
 
+def test_the_disk_of_a_node_is_named_there() -> None:
+    text = render(job(site=Site(node_disk="$SLURM_TMPDIR/sciml")))
+    assert "export SCIML_NODE_DISK='$SLURM_TMPDIR/sciml'" in text
+    assert "SCIML_NODE_DISK" not in render(job())
+
+
 @pytest.mark.parametrize("path", ["/a/it's", '/a/"b"', "/a/$b", "/a/\nb"])
 def test_paths_that_sbatch_would_misread_are_refused(path: str) -> None:
     with pytest.raises(UserError, match="run_dir: expected a path without quotes"):

@@ -82,6 +82,8 @@ def test_the_users_own_site_comes_before_ours(tmp_path: Path) -> None:
         ("local", {"modules": "a"}, r"hpc.modules: expected a list, got 'a'"),
         ("local", {"environment.a-b": "1"}, "hpc.environment: expected names of variables"),
         ("local", {"accelerator": "tpu"}, "hpc.accelerator: expected cpu or gpu, got 'tpu'"),
+        ("local", {"node_disk": "tmp"}, "hpc.node_disk: expected a whole path or one that begins"),
+        ("local", {"node_disk": "/a b"}, "hpc.node_disk: expected a whole path .*got '/a b'"),
         ("local", {"scratch": "$NOWHERE/x"}, r"a variable of \$NOWHERE/x is not set here"),
     ],
 )

@@ -79,6 +79,18 @@ def test_what_is_written_is_what_is_submitted(
     assert "export SCIML_CASES_PATH=" in (folder / "job.sbatch").read_text()
 
 
+def test_staged_arrays_lie_in_the_sites_scratch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SCIML_STAGE", raising=False)
+    command = (*TOY, "submit=false", f"hpc.scratch={tmp_path}", "run_dir=a")
+    assert cli.main(command) == 0
+    assert f"export SCIML_STAGE={tmp_path}/staged\n" in Path("a/job.sbatch").read_text()
+    monkeypatch.setenv("SCIML_STAGE", "/fast")
+    assert cli.main(command) == 0
+    assert "export SCIML_STAGE=/fast\n" in Path("a/job.sbatch").read_text()
+
+
 @pytest.mark.parametrize(
     ("complaint", "remedy"),
     [
