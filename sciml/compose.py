@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,13 +192,23 @@ def sweep(cases: Sequence[str], overrides: Sequence[str]) -> list[tuple[str, lis
 def rehearse(config: Mapping[str, Any], ranks: int) -> None:
     """Makes the parts of a run on the CPU and asks for a rank's share of its data.
 
+    Of a system whose data are large, or have to be made, only what it can say without them
+    (`rehearse` beside its constructor).
+
     Raises:
         UserError: what a job would find out only when its turn has come.
     """
     rehearsed = OmegaConf.create(dict(config))
     if "accelerator" in rehearsed.trainer:
         rehearsed.trainer.accelerator = "cpu"
-    build(rehearsed).system.data.train_dataloader(0, ranks - 1, ranks)
+    light = getattr(_target(rehearsed.system), "rehearse", None)
+    if light is None:
+        build(rehearsed).system.data.train_dataloader(0, ranks - 1, ranks)
+        return
+    _matched(rehearsed)
+    _instantiate(rehearsed, "balancer")
+    given = _plain(rehearsed)[1]["system"]
+    light(given, partial(_instantiate, rehearsed.system), ranks)
 
 
 def resume(folder: str | Path) -> Result:
@@ -298,15 +309,9 @@ def build(config: DictConfig) -> Parts:
 
     from sciml.training.refusals import require_matches
 
-    settings = _instantiate(config, "trainer")
-    torch.set_num_threads(settings.threads)
     torch.manual_seed(config.seed)
-    phases = _instantiate(config, "phases")
-    processes = settings.devices * settings.nodes
-    assemble = _target(config.system)
-    trained = not getattr(assemble, "untrained", False)
-    if trained:
-        require_matches(phases, getattr(assemble, "objectives", ()), processes)
+    settings, phases = _matched(config)
+    torch.set_num_threads(settings.threads)
     parts = Parts(
         system=_instantiate(config, "system"),
         balancer=_instantiate(config, "balancer"),
@@ -315,9 +320,25 @@ def build(config: DictConfig) -> Parts:
         published=_plain(config)[1].get("published") or {},
         case=config.get("case") or "unnamed",
     )
-    if trained:
+    if not _is_untrained(config):
+        processes = settings.devices * settings.nodes
         require_matches(phases, [parts.system.objective], processes)
     return parts
+
+
+def _matched(config: DictConfig) -> tuple[Any, dict[str, Any]]:
+    """Trainer settings and phases, which suit each other and the objectives that are to come."""
+    from sciml.training.refusals import require_matches
+
+    settings, phases = _instantiate(config, "trainer"), _instantiate(config, "phases")
+    if not _is_untrained(config):
+        objectives = getattr(_target(config.system), "objectives", ())
+        require_matches(phases, objectives, settings.devices * settings.nodes)
+    return settings, phases
+
+
+def _is_untrained(config: DictConfig) -> bool:
+    return getattr(_target(config.system), "untrained", False)
 
 
 def _target(config: DictConfig) -> Any:

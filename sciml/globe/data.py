@@ -99,7 +99,12 @@ class Forecasts:
         self.configure()
         for name in (VALIDATION, TEST):
             self._starts(name, horizon, spacing)
-        self.states: Staged = stage(archive, staged, memory)
+        self._staged, self._memory = staged, memory
+
+    @cached_property
+    def states(self) -> Staged:
+        """All states, staged when they are first asked for."""
+        return stage(self.archive, self._staged, self._memory)
 
     @property
     def forcings(self) -> tuple[str, ...]:
@@ -155,11 +160,7 @@ class Forecasts:
         Raises:
             UserError: the batch cannot be shared equally.
         """
-        if self.batch % ranks:
-            raise UserError(
-                f"data: expected a batch that {ranks} ranks share equally, got {self.batch}; set "
-                f"batch={-(-self.batch // ranks) * ranks}"
-            )
+        require_shares(self.batch, ranks)
         share = self.batch // ranks
         ours = slice(rank * share, (rank + 1) * share)
         drawn, steps = _Order(self.starts, self.batch, self.seed), self.rollout
@@ -225,6 +226,15 @@ class Forecasts:
                 f"resume: expected the batches of the checkpoint, {state}, got "
                 f"{self.state_dict()}; use the seed, batch and data of the run"
             )
+
+
+def require_shares(batch: int, ranks: int) -> None:
+    """Refuses a batch that ranks cannot share equally."""
+    if batch % ranks:
+        raise UserError(
+            f"data: expected a batch that {ranks} ranks share equally, got {batch}; set "
+            f"batch={-(-batch // ranks) * ranks}"
+        )
 
 
 @final

@@ -14,7 +14,7 @@ from sciml.calculus.sphere import Harmonics
 from sciml.contracts import Metric, System, UserError
 from sciml.globe import figures
 from sciml.globe.archive import Archive
-from sciml.globe.data import Forecasts
+from sciml.globe.data import Forecasts, require_shares
 from sciml.globe.losses import FairCRPS, Measure
 from sciml.globe.losses.gradient import deviation
 from sciml.globe.metrics import EnsembleMetric, Errors, ForecastMetric, Spectra, Winds
@@ -139,6 +139,27 @@ def assemble(
 
 #: So that an optimiser that does not suit them is refused before an archive is opened or made.
 assemble.objectives = (ForecastLoss, EnsembleLoss)  # type: ignore[attr-defined]
+
+
+def rehearse(given: Mapping[str, Any], part: Callable[[str], Any], ranks: int) -> None:
+    """Refuses what can be told without a state: the archive that has to be made is not.
+
+    Args:
+        given: the arguments of `assemble` as they are written.
+        part: makes the one of this name.
+        ranks: that share a batch.
+    """
+    noise, members = given.get("noise", 0.0), given.get("members", 1)
+    _require_noise(noise, given.get("noise_at_every_step", False), members)
+    windows, evaluation, _, _ = map(part, ("windows", "evaluation", "network", "losses"))
+    if given["archive"].get("make") is not None:
+        require_shares(windows.keywords["batch"], ranks)
+        return
+    data = windows(archive=part("archive"), horizon=max(evaluation.steps))
+    data.train_dataloader(0, ranks - 1, ranks)
+
+
+assemble.rehearse = rehearse  # type: ignore[attr-defined]
 
 
 def _taken(network: Callable[..., nn.Module], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,6 +86,20 @@ def identify(
 identify.objectives = (Misfit,)  # type: ignore[attr-defined]
 
 
+def rehearse(given: Mapping[str, Any], part: Callable[[str], Any], ranks: int) -> None:
+    """Refuses what can be told without the recording, which a simulation may have to make.
+
+    Args:
+        given: the arguments of `identify` as they are written.
+        part: makes the one of this name.
+    """
+    for name in ("scene", "law", "unknowns"):
+        part(name)
+
+
+identify.rehearse = rehearse  # type: ignore[attr-defined]
+
+
 @final
 class Nothing(nn.Module):
     """Objective and data of a simulation in which nothing is trained."""

@@ -7,6 +7,7 @@ w_k ∂L_k/∂θ.
 
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -15,7 +16,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from sciml import atomic
-from sciml.contracts import Direction
+from sciml.contracts import Direction, UserError
 from sciml.training.fit import Fit
 from sciml.training.step import Step
 from sciml.training.vectors import unflatten
@@ -65,7 +66,8 @@ class GradientHistograms(pl.Callback):
         index["parameters"] = list(dict.fromkeys([*index["parameters"], *step.parameters]))
         buffer = io.BytesIO()
         np.savez_compressed(buffer, index=np.array(json.dumps(index)), **histograms)
-        atomic.write(self.path, buffer.getvalue())
+        with suppress(UserError):  # the next save says that the disk is full, and to all ranks
+            atomic.write(self.path, buffer.getvalue())
 
 
 def histogram(key: str, values: dict[str, np.ndarray], bins: int) -> dict[str, np.ndarray]:

@@ -92,7 +92,8 @@ class History(pl.Callback):
         self.rows.setdefault(step, {"step": step}).update(
             {f"metric/{name}": value for name, value in module.validation.items()}
         )
-        self.flush()
+        with suppress(UserError):  # the next save says that the disk is full, and to all ranks
+            self.flush()
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, module: Fit, checkpoint: dict[str, Any]

@@ -161,6 +161,28 @@ def test_a_rehearsal_finds_what_the_job_would_find_later(
     assert not Path("runs").exists()
 
 
+def test_data_are_not_made_on_the_login_node(capsys: pytest.CaptureFixture[str]) -> None:
+    """What can be told without them is told; the job makes the archive."""
+    words = ["submit", "hpc=local", "submit=false", "weather_shallow_water/mse"]
+    assert "2 ranks share equally, got 3" in refused(
+        *words, "hpc.devices=2", "windows.batch=3", capsys=capsys
+    )
+    assert "evaluation: expected steps >= 1" in refused(
+        *words, "evaluation.steps=[0]", capsys=capsys
+    )
+    assert cli.main([*words, "hpc.devices=2", "run_dir=a"]) == 0
+    words[-1] = "tactile_identify"
+    assert "unknowns.nu: unknown: expected 0.3 < start < 0.493" in refused(
+        *words, "unknowns.nu.start=2.0", capsys=capsys
+    )
+    assert cli.main([*words, "run_dir=b"]) == 0
+    words[-1] = "weather_era5_1deg"
+    assert "expected data at runs/data/era5_1deg.zarr, found nothing" in refused(
+        *words, capsys=capsys
+    )
+    assert sorted(path.name for path in Path().iterdir()) == ["a", "b"]
+
+
 def test_a_limit_below_the_time_between_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
     """Ten seconds a step, as the run's own history says: 1000 steps are longer than an hour."""
     run = Path("a")

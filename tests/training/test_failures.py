@@ -18,6 +18,7 @@ from sciml.balance.gradients import Annealing
 from sciml.contracts import Diverged, Phase, UserError
 from sciml.training import checkpoint, history
 from sciml.training.run import Settings, restore, train
+from tests.small_disk import fill, small_disk
 from tests.training.sine import SineObjective, sine_system
 
 SETTINGS = Settings(save_every=5, validate_every=100, log_every=5)
@@ -94,26 +95,16 @@ def test_nan_before_the_first_checkpoint_says_so(tmp_path):
 # ---- disks --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 256 kB."""
-    if os.geteuid() != 0:
-        pytest.skip("full disk: mounting a small tmpfs needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("full disk: this machine does not let tests mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+@pytest.fixture(name="small_disk")
+def _small_disk(tmp_path):
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
 def test_a_full_disk_keeps_the_checkpoint_and_the_run_goes_on_later(small_disk, tmp_path):
     whole = run(tmp_path / "whole", 20)
     run(small_disk, 10)
-    ballast = small_disk / "ballast"
-    free = os.statvfs(small_disk)
-    ballast.write_bytes(bytes(free.f_bavail * free.f_bsize))
+    ballast = fill(small_disk)
     with pytest.raises(UserError, match="No space left on device") as error:
         run(small_disk, 20)
     assert "\n" not in str(error.value) and "could not be written" in str(error.value)
