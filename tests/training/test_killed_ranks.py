@@ -25,7 +25,7 @@ from tests.training.sine import SineData, sine_system
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-STEPS, EVERY, KILLS = 1500, 10, 20
+STEPS, EVERY, KILLS = 800, 10, 20
 PHASES = {"adam": Phase(steps=STEPS, optimizer=partial(torch.optim.Adam, lr=1e-2))}
 
 
