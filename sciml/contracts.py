@@ -359,6 +359,8 @@ class System:
         surrogate: `model -> Surrogate` for exporters; None where a system cannot be carried away.
         tested: batches that the reported metrics are of; None where they are the held-out ones, as
             for a problem whose truth takes no part in training.
+        summary: numbers of the predicted dataset alone, reported beside the metric's; None where
+            there are none.
     """
 
     model: "nn.Module"
@@ -369,3 +371,4 @@ class System:
     figures: Figures
     surrogate: "Callable[[nn.Module], Surrogate] | None" = None
     tested: Callable[[], Iterable[Batch]] | None = None
+    summary: "Callable[[xarray.Dataset], dict[str, float]] | None" = None

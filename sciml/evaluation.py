@@ -52,8 +52,10 @@ def finish(parts: Parts, model: "nn.Module", run: Path, costs: Mapping[str, Any]
 
     dataset = next(iter(parts.system.predictor(model, {})))
     write_dataset(dataset, run / "result.nc")
+    summary = parts.system.summary
     metrics = {
         **measure(parts.system, model),
+        **(summary(dataset) if summary else {}),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "peak_rss_mb": peak_rss_mb(),
         **costs,

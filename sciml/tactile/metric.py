@@ -1,16 +1,72 @@
-"""What a fit to a recording reports: errors in pixels and newtons, and of constants that are known.
+"""What is reported: of a simulation its forces and flow, of a fit to a recording its errors.
+
+    N = F·n,  T = |F - N n|         n: mean outward normal at rest where the contact is, by force
 
 marker_error = √mean |Δ pixels|², force_error = √mean |Δ force|²; value/E, rel_error/E …
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import final
 
+import numpy as np
 import torch
+import xarray
+from jaxtyping import Float
 from torch import Tensor
 
 from sciml.tactile.data import Seen
 from sciml.tactile.model import Simulation
+from sciml.tactile.surface import Surface
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Touch:
+    """`contracts.System.summary` of a simulation: what happened in `result.nc`, in ten numbers.
+
+    Those without a moment in their name are of the last step.
+
+    Args:
+        surface: that was touched.
+    """
+
+    surface: Surface
+
+    def __call__(self, found: xarray.Dataset) -> dict[str, float]:
+        normals = self.surface.node_normals(self.surface.still()).numpy()
+        nodes = self.surface.nodes.numpy()
+        n = _direction(found.contact_force.values[:, nodes], normals)
+        force, moment = found.force.values, found.moment.values
+        normal = force @ n
+        tangential = np.linalg.norm(force - normal[:, None] * n, axis=1)
+        depth = float(found.indentation.max())
+        flow = found.markers.values - found.markers.values[0]
+        flow = np.hypot(flow[..., 0], flow[..., 1])
+        peak = int(normal.argmax())
+        numbers = {
+            "peak_normal_force_N": normal[peak],
+            "normal_force_N": normal[-1],
+            "tangential_force_N": tangential[-1],
+            "twisting_moment_mN_m": 1e3 * abs(moment[-1] @ n),
+            "depth_mm": 1e3 * depth,
+            "penetration_share": float(found.penetration.max()) / depth if depth > 0 else 0.0,
+            "contact_radius_mm": 1e3 * np.sqrt(float(found.contact_area[peak]) / np.pi),
+            "slip_share": found.slip_share.values[-1],
+            "mean_marker_flow_px": flow[-1].mean(),
+            "largest_marker_flow_px": flow.max(),
+        }
+        return {f"touch/{name}": float(value) for name, value in numbers.items()}
+
+
+def _direction(
+    forces: Float[np.ndarray, "t s 3"], normals: Float[np.ndarray, "s 3"]
+) -> Float[np.ndarray, "3"]:
+    """n, outwards; z where nothing is touched."""
+    sizes = np.linalg.norm(forces, axis=-1).sum(0)
+    mean = sizes @ normals
+    length = np.linalg.norm(mean)
+    return mean / length if length > 0 else np.array([0.0, 0.0, 1.0])
 
 
 @final

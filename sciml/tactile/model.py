@@ -45,7 +45,11 @@ class Simulation(nn.Module):
 
     def simulate(self, values: Mapping[str, Tensor]) -> Observed:
         """The same with values given."""
-        constants = {name: value.double() for name, value in values.items()}
-        friction = constants.pop("friction", None)
-        material = self.law(**constants) if self.law is not None else None
-        return self.scene(material, friction)
+        friction = values.get("friction")
+        return self.scene(self.material(values), None if friction is None else friction.double())
+
+    def material(self, values: Mapping[str, Tensor]) -> Material:
+        """The gel's, with values given; the sensor's own where nothing of it is unknown."""
+        if self.law is None:
+            return self.scene.sensor.material
+        return self.law(**{k: v.double() for k, v in values.items() if k != "friction"})

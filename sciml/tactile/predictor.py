@@ -10,7 +10,9 @@ from torch import nn
 
 from sciml.tactile.confidence import Confidence, confidence
 from sciml.tactile.data import Seen
+from sciml.tactile.materials import Material
 from sciml.tactile.model import Simulation
+from sciml.tactile.moduli import young
 from sciml.tactile.objective import residuals
 from sciml.tactile.scene import Observed, Scene
 
@@ -34,7 +36,7 @@ class Simulated:
         with torch.no_grad():
             values = model.values()
             observed = model.simulate(values)
-            found = dataset(model.scene, observed)
+            found = dataset(model.scene, observed, model.material(values))
             if self.seen is not None:
                 found = found.assign(_reference(self.seen))
                 scalars = {name: value for name, value in values.items() if not value.ndim}
@@ -57,7 +59,7 @@ class Simulated:
         return _intervals(confidence(rows, scalars), self.truth)
 
 
-def dataset(scene: Scene, observed: Observed) -> xarray.Dataset:
+def dataset(scene: Scene, observed: Observed, material: Material) -> xarray.Dataset:
     """Time is the number of the step, or seconds where the scheme has them."""
     elements, trajectory = scene.sensor.elements, observed.trajectory
     duration = 1.0 if scene.scheme is None else scene.scheme.duration(1.0)
@@ -109,11 +111,12 @@ def dataset(scene: Scene, observed: Observed) -> xarray.Dataset:
                 elements.cells.astype(np.int32),
                 {"long_name": "nodes of every tetrahedron"},
             ),
-            "penetration": (
-                ("time",),
-                _penetrations(scene, observed),
-                {"long_name": "deepest point inside the indenter", "units": "m"},
+            "E": (
+                ("cell",),
+                young(material, len(elements.cells)).numpy(),
+                {"long_name": "Young's modulus at small strains", "units": "Pa"},
             ),
+            **_touch(scene, observed),
         },
         {
             "time": ("time", time, clock),
@@ -128,12 +131,25 @@ def dataset(scene: Scene, observed: Observed) -> xarray.Dataset:
     )
 
 
-def _penetrations(scene: Scene, observed: Observed) -> np.ndarray:
-    depths = [0.0]
-    for acting in observed.trajectory.acting:
-        u, _, at, *_ = acting[0]
-        depths.append(max(0.0, -float(scene.contact.gaps(u, at).min())))
-    return np.array(depths)
+def _touch(scene: Scene, observed: Observed) -> dict[str, Any]:
+    """How deep, how deep too far, over what area and how much of it sliding, over time."""
+    contact, still = scene.contact, torch.zeros_like(observed.trajectory.u[0])
+    rows = [(0.0, 0.0, 0.0, 0.0)]
+    for (taken,) in observed.trajectory.acting:
+        u, _, at, *_ = taken
+        borne, sliding = (float(contact.areas[which].sum()) for which in contact.touching(*taken))
+        deep, inside = (max(0.0, -float(contact.gaps(where, at).min())) for where in (still, u))
+        rows.append((deep, inside, borne, sliding / borne if borne else 0.0))
+    names = {
+        "indentation": ("depth of the indenter in the gel as it was at rest", "m"),
+        "penetration": ("deepest point inside the indenter", "m"),
+        "contact_area": ("area at rest in contact", "m2"),
+        "slip_share": ("share of the area in contact that slides", "1"),
+    }
+    return {
+        name: (("time",), values, {"long_name": what, "units": unit})
+        for (name, (what, unit)), values in zip(names.items(), np.array(rows).T, strict=True)
+    }
 
 
 def _reference(seen: Seen) -> dict[str, Any]:

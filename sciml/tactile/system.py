@@ -13,7 +13,7 @@ from sciml.contracts import LossTerms, System, UserError
 from sciml.tactile import figures
 from sciml.tactile.data import Presses
 from sciml.tactile.materials import Material
-from sciml.tactile.metric import Errors
+from sciml.tactile.metric import Errors, Touch
 from sciml.tactile.model import Simulation
 from sciml.tactile.objective import Misfit
 from sciml.tactile.predictor import Simulated
@@ -31,6 +31,7 @@ def simulate(scene: Scene) -> System:
         metric=None,
         predictor=Simulated(),
         figures=figures.Figures(scene),
+        summary=Touch(scene.sensor.surface),
     )
 
 

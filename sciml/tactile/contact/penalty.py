@@ -22,7 +22,7 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sciml.contracts import UserError
@@ -209,6 +209,15 @@ class RigidContact:
         push = -self.areas[:, None] * self.tractions(u, before, pose, friction, *memory)
         arm = self.points.at(u) - pose[:3]
         return torch.cat([push.sum(0), torch.linalg.cross(arm, push).sum(0)])
+
+    def touching(
+        self, u: Tensor, before: Tensor, pose: Tensor, friction: Tensor, *memory: Tensor
+    ) -> tuple[Bool[Tensor, " q"], Bool[Tensor, " q"]]:
+        """Which points bear pressure, and which of these slide instead of sticking."""
+        y, _, gap, _ = self._place(u, pose)
+        borne = law.pressure(gap, self.stiffness, self._multiplier(memory)) > 0
+        slip = self._slip(y, before, memory).norm(dim=-1)
+        return borne, borne & (slip >= self.stick)
 
     def gaps(self, u: Tensor, pose: Tensor) -> Float[Tensor, " q"]:
         """g at the points, m; negative inside the solid."""
