@@ -1,7 +1,7 @@
 """What the tactile simulator costs and how right it is, beside what is published of a peer.
 
     python benchmarks/tactile.py                     all parts, then the tables
-    python benchmarks/tactile.py --part press        press, hertz, search, start or identify alone
+    python benchmarks/tactile.py --part press        press, explicit, hertz, transfer … alone
     python benchmarks/tactile.py --table             the tables of what has been run
 
 CPU-seconds of one thread, float64, the best of three runs. The peer is DiffTactile (Si et al.,
@@ -25,6 +25,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import numpy as np
+import tactile_explicit
+import tactile_transfer
 import torch
 
 from sciml import atomic, compose
@@ -95,7 +97,7 @@ def press(row: str, steps: int = 10) -> dict[str, Any]:
 # ---- Hertz on a bonded pad ----------------------------------------------------------------------
 
 
-def hertz(nu: float) -> dict[str, float]:
+def hertz(nu: float, pressure: bool = False) -> dict[str, float]:
     """A ball on a quarter of a bonded pad against Dimitriadis' formula for finite thickness."""
     R, depth, h, side, E = 8e-3, 1e-4, 3e-3, 6e-3, 2e5
     brick = block((1.0, 1.0, 1.0), (10, 10, 6))
@@ -108,7 +110,8 @@ def hertz(nu: float) -> dict[str, float]:
     contact = RigidContact(elements, "top", Ball(R), stiffness=2e10)
     simulator = Simulator(elements, {"bottom": "xyz", "x0": "x", "y0": "y"}, None, [contact])
     down = path(pose((0.0, 0.0, h + R)), pose((0.0, 0.0, h + R - depth)), steps=4)
-    found = simulator(materials.linear(E, nu), 4, None, [(down, torch.zeros(5).double())])
+    material = materials.linear(E, nu, pressure=pressure)
+    found = simulator(material, 4, None, [(down, torch.zeros(5).double())])
     force = 4 * float(contact.wrench(*found.acting[-1][0])[2])
     deepest = -float(contact.gaps(found.u[-1], down[-1]).min())
     return {
@@ -280,6 +283,10 @@ def tables(found: dict[str, Any]) -> str:
                 f"{one['gradient_in_newton_iterations']:.1f} | {one['peer']:.1f} s | "
                 f"{one['ratio']:.0f} x | {one['penetration_um']:.0f} µm |"
             )
+    if "explicit" in found:
+        lines += tactile_explicit.table(found["explicit"])
+    if "transfer" in found:
+        lines += tactile_transfer.table(found["transfer"])
     for nu, one in found.get("hertz", {}).items():
         lines.append(
             f"* bonded Hertz, ν = {nu}: force off by {100 * one['error']:+.1f} %, penetration "
@@ -305,13 +312,14 @@ def tables(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+PARTS = ("press", "explicit", "hertz", "transfer", "search", "start", "identify", "cma")
 #: A coarser variant, in which 150 evaluations take minutes.
 COARSE = ["sensor.mesh.cells=[6,6,3]", "finer.mesh.cells=[8,8,3]"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=("press", "hertz", "search", "start", "identify", "cma"))
+    parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -321,8 +329,18 @@ def main() -> None:
 
     if wanted("press"):
         keep(press={row: press(row) for row in PRESSES})
+    if wanted("explicit"):
+        rows = ("P1, increments", "P1, steps of 10 ms")  # of the same mesh, in the same process
+        explicit = tactile_explicit.explicit()
+        if explicit:
+            keep(explicit=explicit | {"press": {row: press(row) for row in rows}})
     if wanted("hertz"):
-        keep(hertz={f"{nu:g}": hertz(nu) for nu in (0.3, 0.4, 0.45, 0.49)})
+        found = {f"{nu:g}": hertz(nu) for nu in (0.3, 0.4, 0.45, 0.49)}
+        keep(hertz=found | {"0.495 with pressures": hertz(0.495, pressure=True)})
+    if wanted("transfer"):
+        for motion in tactile_transfer.MOTIONS:
+            known = recorded().get("transfer", {})
+            keep(transfer=known | {motion: tactile_transfer.transfer(motion)})
     if wanted("search"):
         keep(search=search())
     if wanted("start"):

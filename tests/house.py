@@ -75,7 +75,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "deepxde": ("sciml/pinn/domain.py", "sciml/pinn/deepxde.py"),
     "trimesh": ("sciml/pinn/domain.py", "sciml/tactile/mesh.py"),
     "pytetwild": ("sciml/tactile/mesh.py",),
-    "meshio": ("sciml/tactile/mesh.py",),
+    "meshio": ("sciml/tactile/mesh.py", "sciml/tactile/vtk.py"),
     "ipctk": ("sciml/tactile/contact.py", "sciml/tactile/contact/*"),
     "pypardiso": SIMULATOR,
     "scipy.sparse.linalg": (*SIMULATOR, *FEM),

@@ -46,8 +46,18 @@ def test_a_simulation_is_in_balance_and_its_numbers_have_units(case: str, tmp_pa
     for name in ("u", "force", "markers", "position", "penetration"):
         assert found[name].attrs["units"] and found[name].attrs["long_name"]
     pictures = {path.stem for path in (tmp_path / "run/figures").iterdir()}
-    assert pictures == {"forces", "images", "maps", "markers", "scene"}
+    assert pictures == {"forces", "images", "maps", "markers", "scene", "touch"}
+    assert result.metrics["touch/normal_force_N"] == pytest.approx(float(found.force[-1, 2]))
     assert sciml.run(case, *COARSE, "run_dir=run").metrics["steps"] == 0
+
+
+def test_a_run_leaves_out_its_film_and_writes_files_for_viewers(tmp_path) -> None:
+    pytest.importorskip("meshio", reason="writes them; extra mesh")
+    words = ["sensor.degree=1", "scene.steps=1", "system.film=false", "system.vtk=true"]
+    sciml.run("tactile_press", *COARSE, *words, "run_dir=run")
+    assert not (tmp_path / "run/figures/touch.gif").exists()
+    files = {path.name for path in (tmp_path / "run/vtk").iterdir()}
+    assert files == {"touch-0000.vtu", "touch-0001.vtu", "touch.pvd"}
 
 
 def test_an_identification_finds_what_made_the_recording(tmp_path) -> None:

@@ -1,6 +1,8 @@
 """Young's modulus of any isotropic material, from its stress at a small strain.
 
-    F = I + ε e_1⊗e_1:  P_22 = λ ε        F = I + ε e_1⊗e_2:  P_12 = μ ε        E = μ (3λ + 2μ)/(λ + μ)
+    F = I + ε e_1⊗e_1:  P_22 = λ ε        F = I + ε e_1⊗e_2:  P_12 = μ ε
+
+    E = μ (3λ + 2μ)/(λ + μ)
 
 A law with a pressure field has 1/k of its volumetric part beside the λ of the rest; the sum is
 taken as its inverse, so that an incompressible one has E = 3μ.

@@ -1,12 +1,12 @@
 """The outcome of a simulation as a dataset: nodes, markers, force and pose over the steps."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
 import torch
 import xarray
-from torch import nn
+from torch import Tensor, nn
 
 from sciml.tactile.confidence import Confidence, confidence
 from sciml.tactile.data import Seen
@@ -15,8 +15,11 @@ from sciml.tactile.model import Simulation
 from sciml.tactile.moduli import young
 from sciml.tactile.objective import residuals
 from sciml.tactile.scene import Observed, Scene
+from sciml.tactile.sensor import lumped
 
 AXES = ["x", "y", "z"]
+#: Of fields that are zero but on the front.
+COMPRESSED = {"zlib": True, "complevel": 4}
 
 
 @final
@@ -80,7 +83,9 @@ def dataset(scene: Scene, observed: Observed, material: Material) -> xarray.Data
                 ("time", "node", "axis"),
                 stack(forces),
                 {"long_name": "force of the contact on the node", "units": "N"},
+                COMPRESSED,
             ),
+            **_tractions(scene, trajectory.u, forces),
             "markers": (
                 ("time", "marker", "pixel"),
                 observed.markers.detach().numpy(),
@@ -129,6 +134,28 @@ def dataset(scene: Scene, observed: Observed, material: Material) -> xarray.Data
             ),
         },
     )
+
+
+def _tractions(scene: Scene, u: Sequence[Tensor], forces: Sequence[Tensor]) -> dict[str, Any]:
+    """Traction of the front and its part inwards, zero off it, over time."""
+    found = [
+        lumped(scene.sensor.surface, *(value.detach() for value in one))
+        for one in zip(u, forces, strict=True)
+    ]
+    return {
+        "traction": (
+            ("time", "node", "axis"),
+            np.stack([one.everywhere(one.vectors).numpy() for one in found]),
+            {"long_name": "force on the front per deformed area", "units": "Pa"},
+            COMPRESSED,
+        ),
+        "pressure": (
+            ("time", "node"),
+            np.stack([one.everywhere(one.pressure).numpy() for one in found]),
+            {"long_name": "pressure on the front", "units": "Pa"},
+            COMPRESSED,
+        ),
+    }
 
 
 def _touch(scene: Scene, observed: Observed) -> dict[str, Any]:

@@ -42,7 +42,13 @@ def block(
     return _mesh(nodes, _kuhn(cells), surfaces, largest)
 
 
-def pad(width: float, depth: float, thickness: float, cells: Sequence[int]) -> Mesh:
+def pad(
+    width: float,
+    depth: float,
+    thickness: float,
+    cells: Sequence[int],
+    grading: Sequence[float] = (1.0, 1.0, 1.0),
+) -> Mesh:
     """The gel of a flat, GelSight-like sensor, centred on the z axis.
 
     Its `back` (z = 0) is glued to the camera's window, its `front` (z = thickness) touches; the
@@ -51,12 +57,17 @@ def pad(width: float, depth: float, thickness: float, cells: Sequence[int]) -> M
     Args:
         width, depth, thickness: along x, y, z, m, > 0.
         cells: bricks along each of the three axes, ≥ 1; six tetrahedra each.
+        grading: size of the bricks in the middle of x and y and at the front, as a share of the
+            mean one, in (0, 1]; outwards and downwards they grow smoothly.
 
     Raises:
-        UserError: a length or number of cells that is not positive; another number of axes.
+        UserError: a length or number of cells that is not positive; another number of axes; a
+            grading out of (0, 1].
     """
     if len(cells) != 3:
         raise UserError(f"pad: expected cells along three axes, got {list(cells)}")
+    if len(grading) != 3 or not all(0 < share <= 1 for share in grading):
+        raise UserError(f"pad: expected three shares in (0, 1] for grading, got {list(grading)}")
     along_x, along_y, along_z = cells
     brick = block((width, depth, thickness), (along_x, along_y, along_z))
     surfaces = {
@@ -64,7 +75,12 @@ def pad(width: float, depth: float, thickness: float, cells: Sequence[int]) -> M
         "front": brick.surface("top"),
         "sides": np.concatenate([brick.surface(side) for side in ("x0", "x1", "y0", "y1")]),
     }
-    return Mesh(brick.nodes - [width / 2, depth / 2, 0.0], brick.tets, surfaces)
+    s = brick.nodes / [width / 2, depth / 2, thickness] - [1.0, 1.0, 1.0]  # front: z = 0
+    a, b, c = grading
+    x, y = a * s[:, 0] + (1 - a) * s[:, 0] ** 3, b * s[:, 1] + (1 - b) * s[:, 1] ** 3
+    z = 1 + c * s[:, 2] - (1 - c) * s[:, 2] ** 2
+    nodes = np.column_stack([width / 2 * x, depth / 2 * y, thickness * z])
+    return Mesh(nodes, brick.tets, surfaces)
 
 
 def cylinder(

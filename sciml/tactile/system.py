@@ -20,17 +20,28 @@ from sciml.tactile.predictor import Simulated
 from sciml.tactile.scene import Scene
 from sciml.tactile.sensor import Recording
 from sciml.tactile.sensor.recording import read, simulated, write
+from sciml.tactile.vtk import require
 
 
-def simulate(scene: Scene) -> System:
-    """A simulation of which nothing is unknown: it is run once, and no phase trains it."""
+def simulate(scene: Scene, film: bool = True, vtk: bool = False) -> System:
+    """A simulation of which nothing is unknown: it is run once, and no phase trains it.
+
+    Args:
+        scene: what happens.
+        film, vtk: what is written besides; see `figures.Figures`.
+
+    Raises:
+        UserError: `vtk` without meshio.
+    """
+    if vtk:
+        require()
     return System(
         model=Simulation(scene),
         objective=Nothing(),
         data=Nothing(),
         metric=None,
         predictor=Simulated(),
-        figures=figures.Figures(scene),
+        figures=figures.Figures(scene, film, vtk),
         summary=Touch(scene.sensor.surface),
     )
 

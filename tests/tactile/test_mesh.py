@@ -160,3 +160,20 @@ def test_a_ball_is_filled(tmp_path) -> None:
     BALL.copy().apply_scale(1e3).export(tmp_path / "ball.stl")
     found = from_surface(tmp_path / "ball.stl", 0.005, scale=1e-3)
     assert found.volume == pytest.approx(BALL.volume, rel=0.02)
+
+
+def test_a_graded_pad_is_finer_in_the_middle_and_at_the_front() -> None:
+    """Slopes of the maps: a s + (1 - a) s³ is a in the middle, c s + (1 - c) s² is c at s = 0."""
+    size, cells = (0.02, 0.016, 0.004), (20, 16, 10)
+    graded = pad(*size, cells, (0.4, 0.5, 0.6))
+    plain = pad(*size, cells)
+    assert graded.volume == pytest.approx(plain.volume, rel=1e-12)
+    for name in ("back", "front", "sides"):
+        np.testing.assert_array_equal(graded.surface(name), plain.surface(name))
+    steps = [np.diff(np.unique(graded.nodes[:, axis].round(12))) for axis in range(3)]
+    shares = [one * n / length for one, n, length in zip(steps, cells, size, strict=True)]
+    assert shares[0][9:11] == pytest.approx(0.4 + 0.6 * 0.1**2)  # s from 0 to 0.1
+    assert shares[1][7:9] == pytest.approx(0.5 + 0.5 / 8**2)
+    assert shares[2][-1] == pytest.approx(0.6 + 0.4 * 0.1) and shares[2][0] > 1.3
+    with pytest.raises(UserError, match=r"three shares in \(0, 1\] for grading, got \[2"):
+        pad(*size, cells, [2.0, 1, 1])

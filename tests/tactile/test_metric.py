@@ -1,4 +1,4 @@
-"""What a simulation reports, against what is known of a ball on a block without friction and with."""
+"""What a simulation reports, against the path, the wrench on the ball and the laws' own moduli."""
 
 import math
 

@@ -1,23 +1,19 @@
 """Pictures of what a sensor measures: marker flow, depth, normals, pressure, shear, taxels."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-import xarray
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm, Normalize
 from torch import Tensor
 
-from sciml.drawing import Drawn, history
-from sciml.drawing.sheet import colour_bar, label, sheet
+from sciml.drawing import Drawn
+from sciml.drawing.sheet import colour_bar, sheet
 from sciml.tactile.sensor import Camera, Sensor, Traction, View, lumped
 from sciml.tactile.sensor.optics import dotted
-
-if TYPE_CHECKING:
-    from sciml.tactile.scene import Scene
 
 #: Pixels across that maps are drawn with, at most.
 ACROSS = 320
@@ -46,78 +42,6 @@ def draw(
         return drawn if sensor.optics is None else [*drawn, _images(sensor, u, run)]
 
 
-class Figures:
-    """`contracts.Figures` of a run: force and markers over the steps, the last state in maps."""
-
-    def __init__(self, scene: "Scene") -> None:
-        self.scene = scene
-
-    def __call__(self, run: Path) -> Drawn:
-        with xarray.open_dataset(run / "result.nc") as dataset:
-            dataset.load()
-        drawn = [_scene(dataset, self.scene, run), _forces(dataset, run)]
-        drawn += draw(
-            self.scene.sensor,
-            torch.from_numpy(dataset.u.values[-1]),
-            run,
-            torch.from_numpy(dataset.contact_force.values[-1]),
-        )
-        if (run / "history.csv").is_file():
-            found = history.read(run / "history.csv")
-            drawn += history.draw(found, run, "rel_error", "relative error")
-        return drawn
-
-
-def _scene(dataset: xarray.Dataset, scene: "Scene", run: Path) -> tuple[Path, str]:
-    """The deformed front in space, coloured by its pressure."""
-    sensor = scene.sensor
-    u, forces = (torch.from_numpy(dataset[n].values[-1]) for n in ("u", "contact_force"))
-    traction = lumped(sensor.surface, u, forces)
-    pressure = traction.everywhere(traction.pressure).numpy() / 1e3
-    at = 1e3 * (sensor.surface.rest + u).numpy()
-    corners = sensor.elements.mesh.surface(sensor.surface.name)
-    with sheet(run, "scene", (6.4, 4.6)) as (figure, path):
-        axes = figure.add_subplot(projection="3d")
-        shown = axes.plot_trisurf(
-            *at.T, triangles=corners, cmap="viridis", linewidth=0.15, edgecolor="#5b6570"
-        )
-        shown.set_array(pressure[corners].mean(1))
-        shown.autoscale()
-        span = np.ptp(at[np.unique(corners)], axis=0)
-        axes.set_box_aspect((span[0], span[1], max(3 * span[2], 0.25 * span[0])))
-        axes.set(xlabel="x (mm)", ylabel="y (mm)", zlabel="z (mm)")
-        axes.view_init(28, -60)
-        figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.12, label="pressure (kPa)")
-    deepest = 1e3 * float(-dataset.u.values[-1][..., 2].min())
-    return path, (
-        f"The front after the last step, deformed by up to {deepest:.3g} mm downwards (heights "
-        f"enlarged), coloured by the pressure, up to {pressure.max():.3g} kPa."
-    )
-
-
-def _forces(dataset: xarray.Dataset, run: Path) -> tuple[Path, str]:
-    clock = "increment" if dataset.time.attrs["units"] == "1" else label(dataset.time)
-    with sheet(run, "forces", (7.4, 2.9)) as (figure, path):
-        left, right = figure.subplots(1, 2)
-        for i, axis in enumerate("xyz"):
-            left.plot(dataset.time, dataset.force[:, i], color=f"C{i}", label=f"$F_{axis}$")
-            if "force_reference" in dataset:
-                seen = dataset.force_reference[:, i]
-                left.plot(dataset.time, seen, "o", color=f"C{i}", markersize=3.5, mfc="none")
-        left.set(xlabel=clock, ylabel="force on the indenter (N)")
-        left.legend()
-        flow = dataset.markers - dataset.markers[0]
-        right.plot(dataset.time, np.hypot(flow[..., 0], flow[..., 1]), color="C0", alpha=0.35)
-        right.set(xlabel=clock, ylabel="marker flow (pixel)")
-    last = ", ".join(f"{float(f):.3g}" for f in dataset.force[-1])
-    recorded = " Circles are what was recorded." if "force_reference" in dataset else ""
-    return path, (
-        f"Force of the sensor on the indenter, ({last}) N at the end, and how far every marker "
-        f"has moved in the image.{recorded} No point is deeper than "
-        f"{1e6 * float(dataset.penetration.max()):.2g} µm inside the indenter."
-    )
-
-
 def flow(axes: Axes, sensor: Sensor, u: Float[Tensor, "n 3"]) -> float:
     """Arrows from the markers at rest, enlarged as the title says, coloured by their true length.
 
@@ -125,13 +49,13 @@ def flow(axes: Axes, sensor: Sensor, u: Float[Tensor, "n 3"]) -> float:
     """
     rest, moved = sensor.pixels_at_rest.numpy(), sensor.flow(u).detach().numpy()
     length = np.linalg.norm(moved, axis=1)
-    enlarged = _round_down(LONGEST * sensor.camera.width / max(length.max(), 1e-12))
+    enlarged = round_down(LONGEST * sensor.camera.width / max(length.max(), 1e-12))
     axes.plot(*rest.T, "o", color=FRAME, markersize=2.2, markeredgewidth=0)
     drawn = axes.quiver(
         *rest.T, *moved.T, length, angles="xy", scale_units="xy", scale=1 / enlarged, width=0.0035,
         norm=Normalize(0, max(float(length.max()), 1e-12)),
     )  # fmt: skip
-    _image_plane(axes, sensor.camera.width, sensor.camera.height)
+    image_plane(axes, sensor.camera.width, sensor.camera.height)
     axes.set_title(f"marker flow, arrows × {enlarged:g}")
     _bar(axes, drawn, "flow (pixel)")
     return float(length.max())
@@ -166,7 +90,7 @@ def image(
         np.ma.masked_invalid(shown), norm=norm, cmap="RdBu_r" if signed else "viridis",
         interpolation="nearest", extent=(-0.5, width - 0.5, height - 0.5, -0.5),
     )  # fmt: skip
-    _image_plane(axes, width, height)
+    image_plane(axes, width, height)
     axes.grid(False)
     axes.set_title(title)
     _bar(axes, drawn, unit)
@@ -242,7 +166,7 @@ def _images(sensor: Sensor, u: Tensor, run: Path) -> tuple[Path, str]:
             extent = (-0.5, width - 0.5, height - 0.5, -0.5)
             dots = dotted(plain, at, DOT * camera.width)
             axes.imshow(dots.clamp(0, 1).numpy(), extent=extent, interpolation="nearest")
-            _image_plane(axes, width, height)
+            image_plane(axes, width, height)
             axes.grid(False)
             axes.set_title(f"camera, {name}")
     return path, "What the camera sees at rest and now, its markers as dark dots."
@@ -280,7 +204,7 @@ def _arrows(axes: Axes, camera: Camera, at: Tensor, vectors: Tensor, longest: fl
     )  # fmt: skip
 
 
-def _image_plane(axes: Axes, width: int, height: int) -> None:
+def image_plane(axes: Axes, width: int, height: int) -> None:
     axes.set(
         aspect="equal", xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5),
         xlabel="column (pixel)", ylabel="row (pixel)",
@@ -294,7 +218,7 @@ def _bar(axes: Axes, drawn: Any, label: str) -> None:
     bar.set_title(label, fontsize=8.5, loc="left", pad=4)
 
 
-def _round_down(value: float) -> float:
+def round_down(value: float) -> float:
     """The largest of 1, 2, 5 times a power of ten that is not above a value."""
     power = 10 ** np.floor(np.log10(value))
     return float(max(m * power for m in (1, 2, 5) if m * power <= value * (1 + 1e-9)))
