@@ -203,15 +203,15 @@ def table(found: dict[str, Any]) -> list[str]:
         f"* Warp {found['warp']}, {found['tets']:,} tets: {found['forward_ns']:.0f} ns a "
         f"tetrahedron and step forward, {found['both_ns']:.0f} with the gradient (which is off by "
         f"{100 * found['slope_error']:.1f} %); stable: {found['stable']}",
-        "| press | explicit steps | explicit, with gradient | ours | ratio |",
-        "|" + "---|" * 5,
+        "| press | explicit steps | in Warp, with gradient | the peer | ours | ratios |",
+        "|" + "---|" * 6,
     ]
     for (row, one), seconds in zip(found["press"].items(), (1.0, 0.1), strict=True):
         steps = seconds / found["dt"]
         theirs = 1e-9 * found["both_ns"] * found["tets"] * steps
         ours = one["forward"] + one["gradient"]
         lines.append(
-            f"| {row}, {seconds:g} s | {steps:,.0f} | {theirs:.1f} s | {ours:.2f} s | "
-            f"{theirs / ours:.0f} x |"
+            f"| {row}, {seconds:g} s | {steps:,.0f} | {theirs:.1f} s | {one['peer']:.1f} s | "
+            f"{ours:.2f} s | {theirs / ours:.0f} x, {one['ratio']:.0f} x |"
         )
     return lines

@@ -176,4 +176,4 @@ def test_a_graded_pad_is_finer_in_the_middle_and_at_the_front() -> None:
     assert shares[1][7:9] == pytest.approx(0.5 + 0.5 / 8**2)
     assert shares[2][-1] == pytest.approx(0.6 + 0.4 * 0.1) and shares[2][0] > 1.3
     with pytest.raises(UserError, match=r"three shares in \(0, 1\] for grading, got \[2"):
-        pad(*size, cells, [2.0, 1, 1])
+        pad(*size, cells, [2.0, 1.0, 1.0])

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from sciml.drawing import film
 from sciml.drawing.sheet import colour_bar, label, style
-from sciml.tactile.figures.maps import DOT, LONGEST, image_plane, round_down
+from sciml.tactile.figures.maps import DOT, image_plane, round_down
 from sciml.tactile.figures.space import FRAME, Space
 from sciml.tactile.sensor import Sensor, View
 from sciml.tactile.sensor.optics import dotted
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 #: Steps that are shown, and bytes, at most; frames per second.
 FRAMES, BYTES, RATE = 25, 2 * 10**6, 5
-#: Pixels of the camera across, at most.
-ACROSS = 160
+#: Pixels of the camera across, at most; share of its width that the longest arrow takes.
+ACROSS, LONGEST = 160, 0.16
 
 
 def draw(dataset: xarray.Dataset, scene: "Scene", run: Path) -> Path:
@@ -45,7 +45,8 @@ def draw(dataset: xarray.Dataset, scene: "Scene", run: Path) -> Path:
         grid = figure.add_gridspec(1, 3, width_ratios=(1.35, 1.0, 1.0))
         space = Space(figure, grid[0], dataset, scene, outlined=True)
         bar = figure.colorbar(space.front, ax=space.axes, shrink=0.6, pad=0.12)
-        bar.ax.set_title("pressure (kPa)", fontsize=8.5)
+        bar.ax.set_title("kPa", fontsize=8.5)
+        space.axes.set_title("pressure on the front")
         flow = _Flow(figure.add_subplot(grid[1]), scene.sensor, dataset)
         seen = _Seen(figure.add_subplot(grid[2]), scene.sensor, dataset, chosen)
         title = figure.suptitle(" ", fontsize=9)
