@@ -44,12 +44,17 @@ class Simulation(nn.Module):
         return self.simulate(self.values())
 
     def simulate(self, values: Mapping[str, Tensor]) -> Observed:
-        """The same with values given."""
+        """The same with values given.
+
+        On the processor, where its sparse factorisations are, whatever device the values are on;
+        gradients find their way back.
+        """
         friction = values.get("friction")
-        return self.scene(self.material(values), None if friction is None else friction.double())
+        friction = None if friction is None else friction.double().cpu()
+        return self.scene(self.material(values), friction)
 
     def material(self, values: Mapping[str, Tensor]) -> Material:
         """The gel's, with values given; the sensor's own where nothing of it is unknown."""
         if self.law is None:
             return self.scene.sensor.material
-        return self.law(**{k: v.double() for k, v in values.items() if k != "friction"})
+        return self.law(**{k: v.double().cpu() for k, v in values.items() if k != "friction"})
