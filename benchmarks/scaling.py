@@ -77,6 +77,8 @@ def rank_main(asked: dict) -> None:
             found[f"sweep {turn}"] = swept(asked)
         for name, case, share in asked["jobs"]:
             found[f"{name} {turn}"] = trained(case, share, asked)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
     print(json.dumps(found), flush=True)
 
 
@@ -130,8 +132,6 @@ def trained(what: str, share: float, asked: dict) -> dict:
             train(parts.system, parts.balancer, parts.phases, parts.settings, Path(folder))
         finally:
             dist.all_reduce = plain
-            if dist.is_initialized():
-                dist.destroy_process_group()
     lists = {"step": clock.steps, "cpu": clock.cpu, "reduce": clock.reduce, "bytes": clock.bytes}
     return {name: statistics.median(values[WARM:]) for name, values in lists.items()}
 
@@ -143,7 +143,8 @@ def swept(asked: dict) -> dict:
 
     gpu = torch.cuda.is_available() and torch.cuda.device_count() >= asked["ranks"]
     device = torch.device("cuda", asked["rank"]) if gpu else torch.device("cpu")
-    dist.init_process_group("nccl" if gpu else "gloo")
+    if not dist.is_initialized():  # training goes on in the group that it finds
+        dist.init_process_group("nccl" if gpu else "gloo")
     found = {}
     for size in SIZES:
         tensor, seconds = torch.ones(size // 4, device=device), []
@@ -155,7 +156,6 @@ def swept(asked: dict) -> dict:
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - start)
         found[str(size)] = statistics.median(seconds[2:])
-    dist.destroy_process_group()
     return found
 
 

@@ -35,10 +35,18 @@ def test_operations_are_those_of_the_products_with_matrices(net):
     assert found == pytest.approx(expected, rel=1e-6)
 
 
-def test_backward_costs_twice_and_layers_are_made_again(net):
-    forward, _ = plan.counted(net, CELLS, backward=False)
+def test_layers_are_made_again_in_the_backward_pass(net):
+    """And cost then what they cost before; the backward pass costs at most twice the forward."""
+    w, nodes = WIDTH, 10 * 4**REFINEMENT + 2
+    edges = 60 * (4 ** (REFINEMENT + 1) - 1) // 3
+    layers = 2 * LAYERS * (edges * 2 * w * w + nodes * 4 * w * w)
     step, _ = plan.counted(net, CELLS)
-    assert 3 < step / forward < 4
+    net.processor.checkpointing = False
+    plain, _ = plan.counted(net, CELLS)
+    net.processor.checkpointing = True
+    forward, _ = plan.counted(net, CELLS, backward=False)
+    assert step - plain == pytest.approx(layers, rel=1e-6)
+    assert 2 * forward < plain <= 3 * forward
 
 
 def test_what_lives_is_counted():

@@ -40,7 +40,10 @@ RUNS = {
     "gradient rows": ("helmholtz_2d/m1", [*PINN, "balancer=pcgrad"]),
     "tangent kernel": ("klein_gordon/m1", [*PINN, "balancer=ntk"]),
     "nested derivatives": ("lid_driven_cavity/stream_m1", [*PINN, "derivatives=autograd"]),
-    "least squares": ("helmholtz_2d/best", STEPS),
+    "least squares": (
+        "helmholtz_2d/best",
+        [*STEPS, "network.width=60", "sampling.points.residual=150"],
+    ),
     "points by residual": ("burgers/adam", [*PINN, "sampling=rad", "point_weights=rba"]),
     "causal weights": ("burgers/adam", [*PINN, "sampling=r3", "point_weights=causal"]),
     "filter network": ("weather_shallow_water/default", WEATHER),
