@@ -44,7 +44,7 @@ RUNS = {
         "helmholtz_2d/best",
         [*STEPS, "network.width=60", "sampling.points.residual=150"],
     ),
-    "points by residual": ("burgers/adam", [*PINN, "sampling=rad", "point_weights=rba"]),
+    "points by residual": ("burgers/adam", [*PINN, "sampling=rad", "point_weights=vrba"]),
     "causal weights": ("burgers/adam", [*PINN, "sampling=r3", "point_weights=causal"]),
     "filter network": ("weather_shallow_water/default", WEATHER),
     "FastNet": ("weather_shallow_water/fastnet", TUNED),
