@@ -4,20 +4,35 @@ import numpy as np
 import pytest
 import torch
 import xarray
-from test_cases import EVERY, is_mechanics
+from test_cases import EVERY, is_mechanics, texts_of
 
 import sciml
 from sciml import cli, compose
 
 #: Cases that are simulated only, and those that find constants.
 MECHANICS = [case for case in EVERY if is_mechanics(case)]
-IDENTIFIED = [case for case in MECHANICS if "identify" in case]
+IDENTIFIED = [
+    case
+    for case in MECHANICS
+    if any("system: identification" in text for text in texts_of(case.split("/")[0]))
+]
 SIMULATED = [case for case in MECHANICS if case not in IDENTIFIED]
 COARSE = ["sensor.mesh.cells=[6,6,1]", "sensor.camera.width=80", "sensor.camera.height=60"]
 COARSE += ["sensor.camera.lens.fx=86", "sensor.camera.lens.fy=86"]
 COARSE += ["sensor.camera.lens.cx=39.5", "sensor.camera.lens.cy=29.5"]
-SAME = ["sensor.mesh.cells=[4,4,1]", "finer.mesh.cells=[4,4,1]", "sensor.degree=1"]
-SAME += ["finer.degree=1", "scene.steps=[2,2]"]
+LINEAR = ["sensor.degree=1", "finer.degree=1"]
+SAME = ["sensor.mesh.cells=[4,4,1]", "finer.mesh.cells=[4,4,1]", *LINEAR, "scene.steps=[2,2]"]
+HELD = [*SAME[:-1], "scene.steps=[2,4]", "recording.every=1", "recording.scene.scheme.dt=0.025"]
+RELAXING = {"E": 1.6e5, "beta": 0.5, "tau": 0.3}
+MAPPED = ["sensor.mesh.cells=[4,4,3]", "finer.mesh.cells=[5,5,3]", *LINEAR, "optimizer.max_iter=2"]
+MAPPED += [f"sensor.camera.{side}=80" for side in ("width", "height")]
+MAPPED += [f"sensor.camera.lens.{key}" for key in ("fx=120", "fy=120", "cx=39.5", "cy=39.5")]
+MAPPED += ["scene.stations=[[0.0,0.0,0.008],[0.0,0.0,0.0076],[0.002,0.0,0.0076]]"]
+SMALL = {
+    "tactile_identify/default": SAME,
+    "tactile_identify/relaxation": HELD,
+    "tactile_stiffness_map/default": MAPPED,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +43,7 @@ def _here(tmp_path, monkeypatch) -> None:
 
 @pytest.mark.parametrize("case", MECHANICS)
 def test_a_case_composes(case: str) -> None:
-    parts = compose.build(compose.compose(case, COARSE if case in SIMULATED else SAME))
+    parts = compose.build(compose.compose(case, COARSE if case in SIMULATED else SMALL[case]))
     assert parts.system.model.scene.steps > 0
 
 
@@ -73,6 +88,45 @@ def test_an_identification_finds_what_made_the_recording(tmp_path) -> None:
     stamp = (tmp_path / "data/tactile_identify.nc").stat().st_mtime_ns
     compose.evaluate("run")
     assert (tmp_path / "data/tactile_identify.nc").stat().st_mtime_ns == stamp
+
+
+def test_a_held_press_tells_how_a_gel_relaxes() -> None:
+    """The truth gives the recording; from elsewhere the loss has the gradient of differences."""
+    words = [*HELD, "system.add_noise=false"]
+    system = compose.build(compose.compose("tactile_identify/relaxation", words)).system
+    model, batch = system.model, system.data.seen
+    with torch.no_grad():
+        observed = model.simulate({k: torch.tensor(v).double() for k, v in RELAXING.items()})
+    force = observed.wrench[:, 2]
+    assert float((observed.wrench[:, :3] - batch.force).abs().max()) < 1e-7
+    assert float(force[2]) > 1.05 * float(force[-1])  # held, it pushes less and less
+
+    def loss() -> torch.Tensor:
+        return sum(system.objective(model, batch).values())
+
+    unknowns = [model.unknowns[name].z for name in ("beta", "tau")]
+    slopes = torch.autograd.grad(loss(), unknowns)
+    for z, slope in zip(unknowns, slopes, strict=True):
+        ends = []
+        for change in (1e-4, -2e-4):
+            z.data += change
+            ends.append(float(loss().detach()))
+        z.data += 1e-4
+        assert float(slope) == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-4)
+
+
+def test_a_map_is_a_field_with_its_truth_its_bound_and_a_picture(tmp_path) -> None:
+    words = ["tactile_stiffness_map", *MAPPED, "phases.fit.steps=1", "run_dir=run"]
+    found = sciml.run(*words).metrics
+    assert found["background/E"] < 2.4e5  # softer than the start
+    assert {"dice/E", "ratio/E", "centre_error/E", "found/E"} <= found.keys()
+    with xarray.open_dataset("run/result.nc") as dataset:
+        dataset.load()
+    assert dataset.E.shape == dataset.E_truth.shape == dataset.E_bound.shape == (288,)
+    assert np.isfinite(dataset.E_bound).all() and float(dataset.E_bound.min()) > 0
+    assert (tmp_path / "run/figures/map_E.png").is_file()
+    with (tmp_path / "run/history.csv").open() as file:
+        assert "loss/variation_E" in file.readline()
 
 
 def test_the_same_mesh_at_the_truth_gives_the_recording() -> None:

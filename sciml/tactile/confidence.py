@@ -6,7 +6,13 @@
 With s² from the residuals, a model that does not fit widens the intervals. θ are the constants
 themselves; J is by central differences of whole simulations, 2 p of them.
 
-Source: G. A. F. Seber, C. J. Wild, Nonlinear Regression (1989), §§ 2.1 and 5.1.
+Of a field there are too many for that; the diagonal of F says how well one cell could be known if
+all others were, which no estimate from the recording alone can be better than (Cramér and Rao):
+
+    F_jj = E [(Jᵀ v)_j²]      v: random signs, one adjoint pass each
+
+Source: G. A. F. Seber, C. J. Wild, Nonlinear Regression (1989), §§ 2.1 and 5.1; C. Bekas,
+E. Kokiopoulou, Y. Saad, Appl. Numer. Math. 57 (2007) 1214-1229 (diagonals from random signs).
 """
 
 from collections.abc import Callable, Mapping
@@ -78,6 +84,23 @@ def confidence(
     spread = float(left @ left) / freedom
     covariance = spread * _inverse(J.T @ J)
     return Confidence(names, np.array([float(v) for v in values.values()]), covariance, freedom)
+
+
+def diagonal(
+    residuals: Float[Tensor, " n"], field: Float[Tensor, " m"], draws: int, seed: int = 0
+) -> Float[Tensor, " m"]:
+    """F_jj of a field, from `draws` adjoint passes; each value is off by about √(2/draws).
+
+    Args:
+        residuals: in units of the noise, with the graph that leads to `field`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.zeros_like(field)
+    for _ in range(draws):
+        signs = torch.randint(0, 2, residuals.shape, generator=generator).to(residuals) * 2 - 1
+        (row,) = torch.autograd.grad(residuals, field, signs, retain_graph=True)
+        total += row.square()
+    return total.detach() / draws
 
 
 def _inverse(information: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What a recording gives to a fit: one batch, the same at every step, with its noise."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -12,16 +12,23 @@ from torch import Tensor, nn
 from sciml.contracts import UserError
 from sciml.tactile.sensor import Recording
 
+#: What a recording has.
+COMPARED = ("markers", "force")
+
 
 @final
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Markers `[t, k, 2]`, pixels, and forces `[t, 3]`, N, with the standard deviations of each."""
+    """Markers `[t, k, 2]`, pixels, and forces `[t, 3]`, N, with the standard deviations of each.
+
+    `compared` says which of the two a fit looks at.
+    """
 
     markers: Float[Tensor, "t k 2"]
     force: Float[Tensor, "t 3"]
     marker_noise: float
     force_noise: float
+    compared: tuple[str, ...] = COMPARED
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Seen":
         """Itself: mechanics is in float64 on the CPU."""
@@ -37,14 +44,22 @@ class Presses:
         noise: standard deviation as a share of the largest flow and the largest force.
         seed: of noise that is added (`add`), for recordings that a simulation made.
         add: whether to add the noise to the recording, which has none of its own.
+        compared: "markers", "force", or both.
 
     Raises:
-        UserError: a recording without markers, or one that has lost some.
+        UserError: a recording without markers, or one that has lost some; nothing compared.
     """
 
     def __init__(
-        self, recording: Recording, noise: float = 0.01, seed: int = 0, add: bool = False
+        self,
+        recording: Recording,
+        noise: float = 0.01,
+        seed: int = 0,
+        add: bool = False,
+        compared: Sequence[str] = COMPARED,
     ) -> None:
+        if not compared or set(compared) - set(COMPARED):
+            raise UserError(f"compared: expected some of {COMPARED}, got {list(compared)!r}")
         if not noise > 0:
             raise UserError(f"noise: expected a share > 0 of the largest value, got {noise!r}")
         flow = recording.flow()
@@ -64,7 +79,11 @@ class Presses:
             markers += marker_noise * rng.normal(size=markers.shape)
             force += force_noise * rng.normal(size=force.shape)
         self.seen = Seen(
-            torch.from_numpy(markers), torch.from_numpy(force), marker_noise, force_noise
+            torch.from_numpy(markers),
+            torch.from_numpy(force),
+            marker_noise,
+            force_noise,
+            tuple(compared),
         )
 
     def train_dataloader(self, start: int, rank: int, ranks: int) -> Iterator[Seen]:

@@ -255,6 +255,19 @@ def viscoelastic(
     return replace(material, series=found)
 
 
+def relaxing(
+    law: Callable[..., Material], beta: Constant, tau: Constant, **constants: Constant
+) -> Material:
+    """A law with one branch that relaxes, by numbers or scalars: `viscoelastic` for one β and τ.
+
+    Args:
+        law: elastic material from the other constants.
+        beta: ≥ 0; tau: s, > 0.
+    """
+    branch = (torch.as_tensor(value, dtype=torch.float64).reshape(1) for value in (beta, tau))
+    return viscoelastic(law(**constants), *branch)
+
+
 def _young_poisson(E: Constant, nu: Constant) -> tuple[Tensor, Tensor]:
     return _positive("Young's modulus E", _constant(E)), _poisson(nu)
 

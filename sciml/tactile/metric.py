@@ -2,7 +2,8 @@
 
     N = F·n,  T = |F - N n|         n: mean outward normal at rest where the contact is, by force
 
-marker_error = √mean |Δ pixels|², force_error = √mean |Δ force|²; value/E, rel_error/E …
+marker_error = √mean |Δ pixels|², force_error = √mean |Δ force|²; value/E, rel_error/E …; of a field
+with an inclusion dice/E, centre_error/E, ratio/E, background/E and found/E (see `inclusion`).
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sciml.tactile.data import Seen
+from sciml.tactile.inclusion import Inclusion
 from sciml.tactile.model import Simulation
 from sciml.tactile.surface import Surface
 
@@ -69,15 +71,20 @@ def _direction(
     return mean / length if length > 0 else np.array([0.0, 0.0, 1.0])
 
 
+#: Name → value that made a recording, or the inclusion of a field.
+Truth = Mapping[str, float | Inclusion]
+
+
 @final
 class Errors:
     """`contracts.Metric` of an identification.
 
     Args:
-        truth: name → value of constants that are known, for recordings of a simulation.
+        truth: name → value of constants that are known, or the inclusion of a field, for
+            recordings of a simulation.
     """
 
-    def __init__(self, truth: Mapping[str, float] | None = None) -> None:
+    def __init__(self, truth: Truth | None = None) -> None:
         self.truth = dict(truth or {})
 
     def statistics(self, model: Simulation, batch: Seen) -> dict[str, tuple[Tensor, Tensor]]:
@@ -91,8 +98,15 @@ class Errors:
             "force": (newtons.sum(), one * newtons.numel()),
         }
         for name, value in values.items():
+            known = self.truth.get(name)
             if not value.ndim:
                 found[f"value/{name}"] = (value, one)
+            elif isinstance(known, Inclusion):
+                elements = model.scene.sensor.elements
+                for measure, number in known.measures(
+                    value.detach().cpu().numpy(), elements
+                ).items():
+                    found[f"{measure}/{name}"] = (one * number, one)
         return found
 
     def value(self, means: Mapping[str, float]) -> dict[str, float]:
@@ -101,9 +115,11 @@ class Errors:
             "force_error": means["force"] ** 0.5,
         }
         for key, value in means.items():
-            if key.startswith("value/"):
-                name = key.removeprefix("value/")
-                found[key] = value
-                if name in self.truth:
-                    found[f"rel_error/{name}"] = abs(value / self.truth[name] - 1)
+            measure, _, name = key.partition("/")
+            if not name:
+                continue
+            found[key] = value
+            known = self.truth.get(name)
+            if measure == "value" and isinstance(known, float | int):
+                found[f"rel_error/{name}"] = abs(value / known - 1)
         return found

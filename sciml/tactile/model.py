@@ -43,15 +43,15 @@ class Simulation(nn.Module):
     def forward(self) -> Observed:
         return self.simulate(self.values())
 
-    def simulate(self, values: Mapping[str, Tensor]) -> Observed:
-        """The same with values given.
+    def simulate(self, values: Mapping[str, Tensor], path: Tensor | None = None) -> Observed:
+        """The same with values given, and another path than the scene's if not None.
 
         On the processor, where its sparse factorisations are, whatever device the values are on;
         gradients find their way back.
         """
         friction = values.get("friction")
         friction = None if friction is None else friction.double().cpu()
-        return self.scene(self.material(values), friction)
+        return self.scene(self.material(values), friction, path)
 
     def material(self, values: Mapping[str, Tensor]) -> Material:
         """The gel's, with values given; the sensor's own where nothing of it is unknown."""

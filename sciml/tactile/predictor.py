@@ -6,11 +6,14 @@ from typing import Any, final
 import numpy as np
 import torch
 import xarray
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.tactile.confidence import Confidence, confidence
+from sciml.tactile.confidence import Confidence, confidence, diagonal
 from sciml.tactile.data import Seen
+from sciml.tactile.inclusion import Inclusion
 from sciml.tactile.materials import Material
+from sciml.tactile.metric import Truth
 from sciml.tactile.model import Simulation
 from sciml.tactile.moduli import young
 from sciml.tactile.objective import residuals
@@ -20,6 +23,8 @@ from sciml.tactile.sensor import lumped
 AXES = ["x", "y", "z"]
 #: Of fields that are zero but on the front.
 COMPRESSED = {"zlib": True, "complevel": 4}
+#: Adjoint passes for what can be known of a field.
+DRAWS = 16
 
 
 @final
@@ -28,10 +33,10 @@ class Simulated:
 
     Args:
         seen: what was recorded, kept as `…_reference` beside what came out.
-        truth: name → value of constants that are known.
+        truth: name → value of constants that are known; of a field the inclusion.
     """
 
-    def __init__(self, seen: Seen | None = None, truth: Mapping[str, float] | None = None) -> None:
+    def __init__(self, seen: Seen | None = None, truth: Truth | None = None) -> None:
         self.seen, self.truth = seen, dict(truth or {})
 
     def __call__(self, model: nn.Module, request: Mapping[str, Any]) -> Iterator[xarray.Dataset]:
@@ -47,8 +52,21 @@ class Simulated:
                     found = found.assign(self._constants(model, scalars, values))
             for name, value in values.items():
                 if value.ndim:
-                    found[name] = ("cell", value.numpy(), {"long_name": f"{name} of every cell"})
+                    found = found.assign(self._field(model, name, values))
         yield found
+
+    def _field(self, model: Simulation, name: str, values: Mapping[str, Tensor]) -> dict[str, Any]:
+        found = {name: ("cell", values[name].cpu().numpy(), {"long_name": f"{name} of every cell"})}
+        known = self.truth.get(name)
+        if isinstance(known, Inclusion):
+            true = known.field(model.scene.sensor.elements).numpy()
+            said = {"long_name": f"{name} of every cell that made the recording"}
+            found[f"{name}_truth"] = ("cell", true, said)
+        if self.seen is not None:
+            bound = _bound(model, name, values, self.seen)
+            said = {"long_name": f"least s.d. of log {name} of one cell, all others known"}
+            found[f"{name}_bound"] = ("cell", bound, {**said, "units": "1"})
+        return found
 
     def _constants(
         self, model: Simulation, scalars: dict[str, Any], values: Mapping[str, Any]
@@ -60,6 +78,18 @@ class Simulated:
             return torch.cat(list(residuals(model.simulate({**values, **changed}), seen).values()))
 
         return _intervals(confidence(rows, scalars), self.truth)
+
+
+def _bound(
+    model: Simulation, name: str, values: Mapping[str, Tensor], seen: Seen
+) -> Float[np.ndarray, " m"]:
+    """1/√F_jj of the logarithm of a field."""
+    log = values[name].cpu().log().requires_grad_()
+    with torch.enable_grad():
+        observed = model.simulate({**values, name: log.exp()})
+        rows = torch.cat(list(residuals(observed, seen).values()))
+        information = diagonal(rows, log, DRAWS)
+    return 1 / information.clamp(min=1e-300).sqrt().numpy()
 
 
 def dataset(scene: Scene, observed: Observed, material: Material) -> xarray.Dataset:
@@ -194,7 +224,7 @@ def _reference(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _intervals(found: Confidence, truth: Mapping[str, float]) -> dict[str, Any]:
+def _intervals(found: Confidence, truth: Truth) -> dict[str, Any]:
     low, high = found.interval().T
     known = [truth.get(name, np.nan) for name in found.names]
     p = ("constant",)

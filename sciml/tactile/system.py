@@ -1,25 +1,28 @@
 """Assembles a tactile case: scene + unknowns + recording → `contracts.System`."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sciml.contracts import LossTerms, System, UserError
 from sciml.tactile import figures
-from sciml.tactile.data import Presses
+from sciml.tactile.data import COMPARED, Presses
+from sciml.tactile.inclusion import Inclusion
 from sciml.tactile.materials import Material
-from sciml.tactile.metric import Errors, Touch
+from sciml.tactile.metric import Errors, Touch, Truth
 from sciml.tactile.model import Simulation
 from sciml.tactile.objective import Misfit
 from sciml.tactile.predictor import Simulated
 from sciml.tactile.scene import Scene
 from sciml.tactile.sensor import Recording
 from sciml.tactile.sensor.recording import read, simulated, write
+from sciml.tactile.variation import TotalVariation
 from sciml.tactile.vtk import require
 
 
@@ -57,8 +60,10 @@ def identify(
     recording: Recording,
     noise: float = 0.01,
     add_noise: bool = False,
-    truth: Mapping[str, float] | None = None,
+    truth: Truth | None = None,
     seed: int = 0,
+    smooth: Mapping[str, float] | None = None,
+    compared: Sequence[str] = COMPARED,
 ) -> System:
     """Constants of a sensor from what it recorded.
 
@@ -69,13 +74,18 @@ def identify(
         recording: markers and forces at the start and after every step of the path.
         noise: standard deviation as a share of the largest flow and force.
         add_noise: for recordings of a simulation, which have none.
-        truth: values that made the recording, where they are known.
+        truth: values that made the recording, where they are known; of a field its `Inclusion`.
         seed: of the noise that is added.
+        smooth: unknown field → the difference of logarithms below which its total variation, a
+            loss term of its own, is quadratic (see `variation`).
+        compared: "markers", "force", or both; a path that is given moves markers much alike
+            whatever the stiffness, and they then bring in little but the mesh's error.
 
     Raises:
-        UserError: a recording of another number of times or markers than the scene's.
+        UserError: a recording of another number of times or markers than the scene's; variations
+            of what is no unknown field.
     """
-    data = Presses(recording, noise, seed, add_noise)
+    data = Presses(recording, noise, seed, add_noise, compared)
     wanted = (scene.steps + 1, len(scene.sensor.markers), 2)
     if tuple(data.seen.markers.shape) != wanted:
         raise UserError(
@@ -86,12 +96,23 @@ def identify(
     model = Simulation(scene, law, unknowns)
     return System(
         model=model,
-        objective=Misfit(),
+        objective=Misfit(_variations(model, smooth or {}), data.seen.compared),
         data=data,
         metric=Errors(truth),
         predictor=Simulated(data.seen, truth),
         figures=figures.Figures(scene),
     )
+
+
+def _variations(model: Simulation, smooth: Mapping[str, float]) -> dict[str, TotalVariation]:
+    fields = [name for name, value in model.values().items() if value.ndim]
+    wrong = [name for name in smooth if name not in fields]
+    if wrong:
+        raise UserError(
+            f"smooth: expected unknown fields, of which there are {fields}, got {wrong[0]!r}"
+        )
+    elements = model.scene.sensor.elements
+    return {name: TotalVariation(elements, width) for name, width in smooth.items()}
 
 
 #: So that an optimiser that does not suit it is refused before a recording is made.
@@ -134,31 +155,35 @@ class Nothing(nn.Module):
 def recorded(
     scene: Scene,
     law: Callable[..., Material],
-    truth: Mapping[str, float],
+    truth: Truth,
     path: str | None = None,
+    every: int = 1,
 ) -> Recording:
     """A recording that a simulation makes, without noise; kept in a file where one is named.
 
     Args:
         scene: usually with a finer mesh than the one that is fitted to it.
         law: material from its constants.
-        truth: constants of the law, and `friction`.
+        truth: constants of the law, fields with an inclusion, and `friction`.
         path: NetCDF file; read where it is there and is of the same scene, else written.
+        every: steps of the simulation in each of the scene's, so that a fit has its own error in
+            time to live with; a scheme's `dt` is that of the simulation.
     """
-    described = _described(scene, truth)
+    described = _described(scene, law, truth, every)
     if path is not None and Path(path).is_file():
         found = read(path)
         if found.attributes.get("scene") == described:
             return found
-    values = {name: torch.tensor(value, dtype=torch.float64) for name, value in truth.items()}
+    values = {name: _value(known, scene) for name, known in truth.items()}
     with torch.no_grad():
-        observed = Simulation(scene, law).simulate(values)
-    times = len(observed.markers)
+        observed = Simulation(scene, law).simulate(values, _refined(scene.path, every))
+    times = range(0, len(observed.markers), every)
+    duration = 1.0 if scene.scheme is None else scene.scheme.duration(1.0)
     made = simulated(
         scene.sensor,
-        observed.trajectory.u,
-        np.arange(times, dtype=float),
-        observed.wrench[:, :3].numpy(),
+        observed.trajectory.u[::every],
+        duration * np.array(times, dtype=float),
+        observed.wrench[::every, :3].numpy(),
         scene.path[:, :3].numpy(),
         attributes={"title": "simulated press", "scene": described},
     )
@@ -168,9 +193,31 @@ def recorded(
     return made
 
 
-def _described(scene: Scene, truth: Mapping[str, float]) -> str:
+def _refined(path: Tensor, every: int) -> Tensor:
+    """The same path with every step cut into equal ones."""
+    shares = torch.arange(every, dtype=path.dtype)[:, None] / every
+    cut = torch.lerp(path[:-1, None], path[1:, None], shares)
+    return torch.cat([cut.flatten(0, 1), path[-1:]])
+
+
+def _value(known: float | Inclusion, scene: Scene) -> Tensor:
+    if isinstance(known, Inclusion):
+        return known.field(scene.sensor.elements)
+    return torch.tensor(known, dtype=torch.float64)
+
+
+def _described(scene: Scene, law: Callable[..., Material], truth: Truth, every: int) -> str:
     """A fingerprint of what makes a simulated recording."""
     numbers = [scene.path.numpy().tobytes(), scene.sensor.elements.nodes.tobytes()]
     numbers += [scene.sensor.pixels_at_rest.numpy().tobytes(), repr(scene.contact.solid).encode()]
     text = repr((sorted(truth.items()), scene.contact.stiffness, scene.contact.stick))
+    text += repr((float(scene.friction), scene.scheme, every, _named(law)))
     return hashlib.sha256(b"".join([*numbers, text.encode()])).hexdigest()[:16]
+
+
+def _named(law: Any) -> Any:
+    """A law and what it was given, without addresses in memory."""
+    if isinstance(law, partial):
+        given = [(key, _named(value)) for key, value in sorted(law.keywords.items())]
+        return _named(law.func), [_named(value) for value in law.args], given
+    return getattr(law, "__qualname__", law)

@@ -3,7 +3,7 @@
 from sciml.calculus.simplex.geometry import gradients, volumes
 from sciml.calculus.simplex.lagrange import mass, shape, slopes
 from sciml.calculus.simplex.quadrature import Quadrature, rule
-from sciml.calculus.simplex.topology import EDGES, boundary, edges
+from sciml.calculus.simplex.topology import EDGES, boundary, edges, neighbours
 
 __all__ = [
     "EDGES",
@@ -12,6 +12,7 @@ __all__ = [
     "edges",
     "gradients",
     "mass",
+    "neighbours",
     "rule",
     "shape",
     "slopes",

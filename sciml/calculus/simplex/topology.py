@@ -34,3 +34,16 @@ def boundary(tets: Int[np.ndarray, "m 4"]) -> Int[np.ndarray, "k 3"]:
         np.sort(triangles, axis=1), axis=0, return_index=True, return_counts=True
     )
     return triangles[np.sort(first[times == 1])]
+
+
+def neighbours(
+    tets: Int[np.ndarray, "m 4"],
+) -> tuple[Int[np.ndarray, "k 2"], Int[np.ndarray, "k 3"]]:
+    """The two tetrahedra of every inner face, and the face's corners, rising."""
+    triangles = np.sort(tets[:, np.array(FACES)].reshape(-1, 3), axis=1)
+    corners, of_face = np.unique(triangles, axis=0, return_inverse=True)
+    order = np.argsort(of_face.ravel(), kind="stable")
+    faces = of_face.ravel()[order]
+    inner = np.flatnonzero(faces[1:] == faces[:-1])
+    cells = order // len(FACES)
+    return np.stack([cells[inner], cells[inner + 1]], axis=1), corners[faces[inner]]

@@ -11,7 +11,7 @@ import xarray
 from sciml.drawing import Drawn, history
 from sciml.drawing.sheet import label, sheet
 from sciml.tactile import vtk
-from sciml.tactile.figures import animation, space
+from sciml.tactile.figures import animation, fields, space
 from sciml.tactile.figures.maps import draw, flow, image, taxels
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Figures:
             run,
             torch.from_numpy(dataset.contact_force.values[-1]),
         )
+        drawn += fields.draw(dataset, self.scene.sensor.elements, run)
         if self.film:
             animation.draw(dataset, self.scene, run)
         if self.vtk:
