@@ -8,10 +8,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from sciml.contracts import UserError
+from sciml.tactile.elements import Elements
 from sciml.tactile.mesh import Mesh
 
 
@@ -65,6 +68,14 @@ def by_cell(parts: Mapping[str, Mesh], values: Mapping[str, float | Tensor]) -> 
             for name, part in parts.items()
         ]
     )
+
+
+def bodies(elements: Elements) -> Int[np.ndarray, " n"]:
+    """The number of the body that each node belongs to: what shares no node is another."""
+    cells = elements.cells
+    a, b = cells[:, :-1].ravel(), cells[:, 1:].ravel()
+    graph = coo_matrix((np.ones(len(a)), (a, b)), shape=(elements.n,) * 2)
+    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def moved(mesh: Mesh, by: tuple[float, float, float]) -> Mesh:

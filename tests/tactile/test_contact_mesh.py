@@ -110,7 +110,7 @@ def test_force_and_blocks_are_slopes_of_the_energy(degree: int, penetration) -> 
     assert force.sum(0).abs().max() < 1e-12 * force.abs().sum()  # action is reaction
     blocks = contact.blocks(u.detach(), before, friction, *memory)
     whole = torch.zeros(n, n, 3, 3).double()
-    a, b = torch.from_numpy(contact.coupled(friction, *memory)).T
+    a, b = torch.from_numpy(contact.coupled(u.detach(), friction, *memory)).T
     whole.index_put_((a, b), blocks, accumulate=True)
     off = a != b
     whole.index_put_((b[off], a[off]), blocks[off], accumulate=True)

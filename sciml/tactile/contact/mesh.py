@@ -21,8 +21,6 @@ from typing import final
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from sciml.contracts import UserError
@@ -30,6 +28,7 @@ from sciml.physics import contact as law
 from sciml.tactile.contact.pairing import Facing, Pairs
 from sciml.tactile.contact.penalty import TOUCHING
 from sciml.tactile.elements import Elements
+from sciml.tactile.parts import bodies
 from sciml.tactile.simulator.newton import Unconverged
 from sciml.tactile.surface import Surface
 
@@ -74,10 +73,7 @@ class MeshContact:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"contact: expected {name} > 0, got {value!r}")
-        cells = self.elements.mesh.tets
-        a, b = cells[:, [0, 1, 2]].ravel(), cells[:, [1, 2, 3]].ravel()
-        graph = coo_matrix((np.ones(len(a)), (a, b)), shape=(cells.max() + 1,) * 2)
-        body = connected_components(graph, directed=False)[1]
+        body = bodies(self.elements)
         both = [
             set(body[self.elements.mesh.surface(s)].ravel()) for s in (self.points, self.facets)
         ]
@@ -114,16 +110,16 @@ class MeshContact:
     def pairs(self) -> Int[np.ndarray, "k 2"]:
         """Those that lie in reach at rest."""
         still = torch.zeros(self.elements.n, 3, dtype=torch.float64)
-        return self.vicinity(*self._found(still).tensors)
+        return self.vicinity(still, *self._found(still).tensors)
 
-    def coupled(self, *parameters: Tensor) -> Int[np.ndarray, "k 2"]:
+    def coupled(self, u: Tensor, *parameters: Tensor) -> Int[np.ndarray, "k 2"]:
         """Those of `blocks`."""
         pairs = Pairs(*parameters[-3:])
         stencil = self._stencil(pairs)[pairs.paired].numpy()
         i, j = np.triu_indices(stencil.shape[1])
         return np.sort(np.stack([stencil[:, i], stencil[:, j]], -1).reshape(-1, 2), axis=1)
 
-    def vicinity(self, *parameters: Tensor) -> Int[np.ndarray, "k 2"]:
+    def vicinity(self, u: Tensor, *parameters: Tensor) -> Int[np.ndarray, "k 2"]:
         """Those that may be coupled soon."""
         facet, nodes = parameters[-3], self.nodes.numpy()
         point, other = self.facing.around(facet).T

@@ -24,7 +24,7 @@ from torch import Tensor
 from sciml.tactile.elements import Elements
 from sciml.tactile.materials import Solid
 from sciml.tactile.pattern import Pattern
-from sciml.tactile.simulator.external import Convex, External, Moving, pairs
+from sciml.tactile.simulator.external import Barring, Convex, External, Moving, pairs
 from sciml.tactile.simulator.ordering import nested_dissection
 from sciml.tactile.simulator.pressure import Pressure
 from sciml.tactile.stiffness import Stiffness
@@ -44,6 +44,7 @@ class Body:
 
     Attributes:
         nodes: `[h]`, rising, of which one component or more is held.
+        barring: whether there are states that lie in the way of others.
     """
 
     def __init__(
@@ -55,23 +56,25 @@ class Body:
         inner = np.flatnonzero(~held.all(1))
         inner = nested_dissection(elements.nodes, elements.cells, inner)
         self._held, self._order = held, np.concatenate([inner, np.flatnonzero(held.all(1))])
+        self.barring = any(isinstance(term, Barring) for term in self.terms)
         self._fixed = [term for term in self.terms if not isinstance(term, Moving)]
         self._room = pairs([term for term in self.terms if isinstance(term, Moving)])
         self.pattern = self._laid_out()
         self.stiffness = Stiffness(elements)
 
-    def couple(self, parameters: Sequence[Sequence[Tensor]]) -> None:
-        """Makes room in the pattern for what the terms couple; it never shrinks.
+    def couple(self, u: Tensor, parameters: Sequence[Sequence[Tensor]]) -> None:
+        """Makes room in the pattern for what the terms couple at u; it never shrinks.
 
         The order of the unknowns stays, so that old factors still precondition.
 
         Args:
+            u: `[n, 3]`.
             parameters: and memory of every term.
         """
         room = [self._room]
         for term, values in zip(self.terms, parameters, strict=True):
-            if isinstance(term, Moving) and not self.pattern.holds(term.coupled(*values)):
-                room += [term.coupled(*values), term.vicinity(*values)]
+            if isinstance(term, Moving) and not self.pattern.holds(term.coupled(u, *values)):
+                room += [term.coupled(u, *values), term.vicinity(u, *values)]
         if len(room) > 1:
             self._room = np.unique(np.concatenate(room), axis=0)
             self.pattern = self._laid_out()
@@ -161,6 +164,28 @@ class Balance:
     def with_parameters(self, parameters: Parameters) -> "Balance":
         return replace(self, parameters=parameters)
 
+    def free_share(
+        self, u: np.ndarray, to: np.ndarray, parameters: Parameters | None = None
+    ) -> float:
+        """Share in [0, 1] of the straight way from u to another state that no term bars.
+
+        Args:
+            u, to: like u.
+            parameters: at u; those of the end if None.
+        """
+        if not self.body.barring:
+            return 1.0
+        return min(
+            (
+                term.free_share((torch.from_numpy(u), *old), (torch.from_numpy(to), *new))
+                for term, old, new in zip(
+                    self.body.terms, parameters or self.parameters, self.parameters, strict=True
+                )
+                if isinstance(term, Barring)
+            ),
+            default=1.0,
+        )
+
     def joined(self, u: Float[np.ndarray, "n 3"], p: Float[np.ndarray, " 0"]) -> np.ndarray:
         """The unknowns: u, here where no pressure is."""
         return u
@@ -204,6 +229,7 @@ class Balance:
         `far` from balance, terms leave out what would make it indefinite there (`external`).
         """
         body = self.body
+        body.couple(torch.from_numpy(u), self.parameters)
         tangent = self.solid.tangent(F, body.elements.weights_tensor)
         parts = [body.stiffness(tangent).reshape(3, 3, -1)]
         moving = []
@@ -212,7 +238,9 @@ class Balance:
             blocks = slope(torch.from_numpy(u), self.before, *parameters)
             blocks = blocks.permute(1, 2, 0).numpy()
             if isinstance(term, Moving):
-                moving.append((term.coupled(*parameters), blocks.reshape(9, -1)))
+                moving.append(
+                    (term.coupled(torch.from_numpy(u), *parameters), blocks.reshape(9, -1))
+                )
             else:
                 parts.append(blocks)
         found = body.pattern.blocks(np.concatenate(parts, -1) if len(parts) > 1 else parts[0])

@@ -84,17 +84,30 @@ class Remembering(External, Protocol):
 
 @runtime_checkable
 class Moving(Remembering, Protocol):
-    """A term that couples other nodes as its memory changes; `pairs` are those at the start.
+    """A term that couples other nodes as u or its memory changes; `pairs` are those at the start.
 
     Its blocks are those of `coupled`. The matrix keeps room for all pairs met so far: `vicinity`
     says which are likely to come, so that it need not be laid out anew at every step.
     """
 
-    def coupled(self, *parameters: Tensor) -> np.ndarray:
-        """Node pairs a ≤ b `[k, 2]` of `blocks` with these parameters and memory."""
+    def coupled(self, u: Tensor, *parameters: Tensor) -> np.ndarray:
+        """Node pairs a ≤ b `[k, 2]` of `blocks` at u with these parameters and memory."""
 
-    def vicinity(self, *parameters: Tensor) -> np.ndarray:
+    def vicinity(self, u: Tensor, *parameters: Tensor) -> np.ndarray:
         """Node pairs a ≤ b `[k, 2]`, those of `coupled` among them or not."""
+
+
+@runtime_checkable
+class Barring(External, Protocol):
+    """A term with states that lie in the way of others: bodies that must not pass each other."""
+
+    def free_share(self, start: Sequence[Tensor], end: Sequence[Tensor]) -> float:
+        """Share in [0, 1] of the straight way between two states that is free.
+
+        Args:
+            start: u, the parameters and the memory at a state that is not barred.
+            end: those of another state.
+        """
 
 
 @final

@@ -12,6 +12,7 @@ from sciml.contracts import UserError
 from sciml.tactile.materials import Material
 from sciml.tactile.prony import Past, after, during, relaxed
 from sciml.tactile.simulator.adjoint import March, Step, advance
+from sciml.tactile.simulator.approach import approached
 from sciml.tactile.simulator.external import Remembering
 from sciml.tactile.simulator.newton import AnyBalance, Unconverged
 from sciml.tactile.simulator.schemes import Rates, Scheme, State
@@ -149,7 +150,6 @@ class Journey:
         found, solves = None, 0
         while True:
             given = _with(parameters, memory)
-            self.march.body.couple(given)
             u, forces, p = advance(
                 Step(
                     self.march,
@@ -225,7 +225,8 @@ class Journey:
         if found is not None:
             u, p = (value.detach().numpy() for value in found)
             return lambda balance, moved: iter([balance.joined(u, p)])
-        return lambda balance, moved: starts(balance, then, state, moved, self.march, duration)
+        seek = approached if self.march.body.barring else starts
+        return lambda balance, moved: seek(balance, then, state, moved, self.march, duration)
 
 
 def _with(

@@ -65,6 +65,11 @@ class MixedBalance:
     def with_parameters(self, parameters: Parameters) -> "MixedBalance":
         return replace(self, displaced=replace(self.displaced, parameters=parameters))
 
+    def free_share(
+        self, y: np.ndarray, to: np.ndarray, parameters: Parameters | None = None
+    ) -> float:
+        return self.displaced.free_share(self.parts(y)[0], self.parts(to)[0], parameters)
+
     # ---- the two unknowns ----------------------------------------------------------------------
 
     def joined(self, u: Float[np.ndarray, "n 3"], p: Float[np.ndarray, " c"]) -> np.ndarray:

@@ -3,8 +3,9 @@
 The iteration ends when the residual is a small share of the forces, or their round-off: the last
 digit of positions times the stiffness. A step d is taken whole if the energy falls enough (Armijo),
 or the residual halves, or the promised fall of the energy is below its round-off and the residual
-falls at all. Else d is halved. Where the tangent leads uphill (an unstable state), its diagonal is
-raised until it does not.
+falls at all. Else d is halved. Of bodies that must not pass each other no
+more is taken of d than leaves them apart. Where the tangent leads uphill (an unstable state), its
+diagonal is raised until it does not.
 
 Source: J. Nocedal, S. J. Wright, Numerical Optimization, 2nd ed. (2006), §§ 3.1, 3.4 and 7.1
 (shortened systems: Eisenstat and Walker's rule for the tolerance of the linear solver).
@@ -134,7 +135,8 @@ class Newton:
         self, balance: AnyBalance, at: Evaluation, direction: np.ndarray, slope: float
     ) -> Evaluation:
         free = balance.free
-        size, share = np.linalg.norm(at.residual.reshape(-1)[free]), 1.0
+        size = np.linalg.norm(at.residual.reshape(-1)[free])
+        share = balance.free_share(at.u, at.u + direction)
         for _ in range(self.halvings + 1):
             new = balance.at(at.u + share * direction)
             if np.isfinite(new.energy):

@@ -28,29 +28,28 @@ def starts(
         last, _, lasted = state.last
         further = u + (u - last.detach().numpy()) * (duration / lasted)
         yield balance.joined(body.with_motion(further, motion.numpy()), p)
-    moved = (there - u).reshape(-1)[body.pattern.held]
-    yield _responded(balance, then, u, p, moved, march)
+    yield responded(balance, then, balance.joined(u, p), motion.numpy(), march)
     yield balance.joined(there, p)
 
 
-def _responded(
+def responded(
     balance: AnyBalance,
     then: tuple[tuple[Tensor, ...], ...],
-    u: np.ndarray,
-    p: np.ndarray,
-    moved: np.ndarray,
+    at: np.ndarray,
+    motion: np.ndarray,
     march: March,
 ) -> np.ndarray:
     """The linear response to a further motion of held components and of the parameters.
 
     Args:
         balance: at the end of the step.
-        then: parameters and memory of every term at its start.
-        u, p: displacement and pressure there.
-        moved: further motion of the held components.
+        then: parameters and memory of every term before it.
+        at: unknowns before it.
+        motion: `[h, 3]` of the held nodes after it.
         march: has the solver.
     """
-    body, start, at = balance.body, balance.with_parameters(then), balance.joined(u, p)
+    body, start, u = balance.body, balance.with_parameters(then), balance.parts(at)[0]
+    moved = (body.with_motion(u, motion) - u).reshape(-1)[body.pattern.held]
     tangent = start.tangent(at, body.elements.deformation(u))
     push = start.of_held(tangent).T @ moved
     push[: u.size] += _pushed(balance, then, u).reshape(-1)
