@@ -7,7 +7,7 @@
 #   make constraints  write the exact versions of .venv to constraints.txt
 
 PYTHON ?= python3
-EXTRAS ?= dev,balance,export,reference,slurm,archive
+EXTRAS ?= dev,balance,export,reference,slurm,archive,barrier
 WORKERS ?= 2
 ARGS ?=
 
