@@ -169,6 +169,8 @@ def launched(ranks: int, alone: bool, **keys) -> dict[str, dict]:
     for rank in range(ranks):
         asked = {"rank": rank, "ranks": 1 if alone else ranks} | keys
         given = {} if alone or ranks == 1 else placed(rank, ranks, port)
+        if alone and gpus() >= ranks:
+            given = {"CUDA_VISIBLE_DEVICES": str(rank)}
         processes.append(
             subprocess.Popen(
                 [sys.executable, __file__, "--rank", json.dumps(asked)],
@@ -188,13 +190,21 @@ def launched(ranks: int, alone: bool, **keys) -> dict[str, dict]:
 
 
 def placed(rank: int, ranks: int, port: int) -> dict[str, str]:
-    """The environment that torchrun gives, one process a node: see tests/training."""
+    """The environment that torchrun gives: one process a node, on GPUs all in one."""
+    here = gpus() >= ranks
     named = {
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "WORLD_SIZE": ranks,
-        "LOCAL_RANK": 0, "GROUP_RANK": rank, "LOCAL_WORLD_SIZE": 1,
+        "LOCAL_RANK": rank if here else 0, "GROUP_RANK": 0 if here else rank,
+        "LOCAL_WORLD_SIZE": ranks if here else 1,
         "GLOO_SOCKET_IFNAME": "lo", "TORCHELASTIC_RUN_ID": "scaling",
     }  # fmt: skip
     return {name: str(value) for name, value in named.items()}
+
+
+def gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def free_port() -> int:

@@ -32,7 +32,7 @@ def test_training_on_a_device_ends_as_on_the_processor(tmp_path):
 
 @pytest.mark.slow
 def test_every_kind_of_training_does(tmp_path):
-    """Blocks of messages are for processors only, so networks of messages differ by rounding."""
+    """Messages are summed in blocks on processors only, which may differ by rounding."""
     for name, run in found(tmp_path, tuple(n for n in RUNS if n not in QUICK)).items():
         assert run["done"] > 100, f"{name}: the device was not used"
         assert run["apart"] < 2e-3, name

@@ -76,13 +76,14 @@ def trained(name: str, folder: Path, there: torch.device | None) -> dict[str, to
 
 
 def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
-    """The largest difference, in units of the largest number of its tensor."""
+    """The largest difference, in units of the largest number of its tensor; NaN where one is."""
     assert one.keys() == other.keys()
-    return max(
-        float((a.double() - other[name].double()).abs().max() / a.double().abs().max().clamp(1e-30))
-        for name, a in one.items()
-        if a.numel()
-    )
+    found = [torch.zeros((), dtype=torch.float64)]
+    for name, a in one.items():
+        if a.numel():
+            a, b = a.double(), other[name].double()
+            found.append((a - b).abs().max() / a.abs().max().clamp(1e-30))
+    return float(torch.stack(found).max())
 
 
 def main(folder: Path, names: list[str]) -> None:
