@@ -81,7 +81,7 @@ class _Flow:
         axes.plot(*rest.T, "o", color=FRAME, markersize=2.2, markeredgewidth=0)
         self.arrows = axes.quiver(
             *rest.T, *self.moved[-1].T, np.zeros(len(rest)), angles="xy", scale_units="xy",
-            scale=1 / enlarged, width=0.0045, norm=Normalize(0, longest),
+            scale=1 / enlarged, width=0.008, norm=Normalize(0, longest),
         )  # fmt: skip
         image_plane(axes, sensor.camera.width, sensor.camera.height)
         axes.set_title(f"marker flow, arrows × {enlarged:g}")
