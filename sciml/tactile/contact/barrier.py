@@ -51,7 +51,7 @@ class BarrierContact:
         solid: rigid; None for elastic bodies only.
         dhat: distance at which the barrier begins, m. Bodies press on each other from about half
             of it: take a small share of the depth.
-        stiffness: κ, Pa. A pressure of 4.3 κ is borne at half of `dhat`, 0.3 κ at nine tenths.
+        stiffness: κ, Pa. A pressure of 4.3 κ is borne at half of `dhat`, 0.2 κ at nine tenths.
         stick: slip in a step up to which a point sticks, m, > 0.
         lag: share of the normal forces that may have changed since they were lagged.
 
