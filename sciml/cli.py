@@ -69,6 +69,7 @@ def _dispatch(arguments: list[str]) -> int:
         launch.submit(arguments[1:])
         return 0
     options = parser.parse_args(arguments)
+    options.words = arguments
     _COMMANDS[options.command](options)
     return 0
 
@@ -141,6 +142,9 @@ def _forecasting(command: Callable[[str, str], argparse.ArgumentParser]) -> None
     forecast.add_argument("--steps", required=True, type=int, metavar="N", help="steps ahead")
     forecast.add_argument("--out", required=True, metavar="FILE", help="FILE.zarr or FILE.nc")
     forecast.add_argument("--data", metavar="ARCHIVE", help="initial states; the run's own if left")
+    forecast.add_argument(
+        "--ranks", type=int, default=1, metavar="N", help="processes that share the work"
+    )
     forecast.add_argument("--members", type=int, metavar="M", help="an ensemble of so many")
     kinds = ("perturbed", "lagged", "sampled")
     forecast.add_argument(
@@ -289,13 +293,19 @@ def _run_folder(path: str) -> None:
 
 def _forecast(options: argparse.Namespace) -> None:
     _run_folder(options.run)
-    from sciml import compose
+    from sciml.launch import local
+
+    if local.are_to_start(options.ranks):
+        local.together(options.words, options.ranks)
+        return
+    from sciml import compose, runs
 
     told = {name: getattr(options, name) for name in ("members", "kind", "lag", "amplitude")}
     ensemble = told if set(told.values()) != {None} else None
     starts = options.start.split(",")
     out = compose.forecast(options.run, starts, options.steps, options.out, options.data, ensemble)
-    print(f"forecast: {out}")
+    if runs.rank() == 0:
+        print(f"forecast: {out}")
 
 
 def _score(options: argparse.Namespace) -> None:

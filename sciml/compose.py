@@ -167,7 +167,11 @@ def forecast(
     parts, model = restore(folder)
     if not isinstance(parts.system.predictor, Forecaster):
         raise UserError(f"forecast: {parts.case} has no time step that could be repeated")
-    return parts.system.predictor.forecast(model, starts, steps, Path(out), data, ensemble)
+    from sciml.training.team import joined
+
+    with joined() as team:
+        predictor = parts.system.predictor
+        return predictor.forecast(model, starts, steps, Path(out), data, ensemble, team)
 
 
 def frozen(case: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -201,12 +205,16 @@ def rehearse(config: Mapping[str, Any], ranks: int) -> None:
     rehearsed = OmegaConf.create(dict(config))
     if "accelerator" in rehearsed.trainer:
         rehearsed.trainer.accelerator = "cpu"
+    from sciml.training import refusals
+
     light = getattr(_target(rehearsed.system), "rehearse", None)
     if light is None:
         build(rehearsed).system.data.train_dataloader(0, ranks - 1, ranks)
         return
-    _matched(rehearsed)
-    _instantiate(rehearsed, "balancer")
+    settings, phases = _matched(rehearsed)
+    balancer = _instantiate(rehearsed, "balancer")
+    if settings.strategy == "fsdp":
+        refusals.require_sharding(balancer, phases)
     given = _plain(rehearsed)[1]["system"]
     light(given, partial(_instantiate, rehearsed.system), ranks)
 
@@ -307,7 +315,7 @@ def build(config: DictConfig) -> Parts:
     """Instantiates system, balancer, phases and trainer settings."""
     import torch
 
-    from sciml.training.refusals import require_matches
+    from sciml.training import refusals
 
     torch.manual_seed(config.seed)
     settings, phases = _matched(config)
@@ -322,7 +330,11 @@ def build(config: DictConfig) -> Parts:
     )
     if not _is_untrained(config):
         processes = settings.devices * settings.nodes
-        require_matches(phases, [parts.system.objective], processes)
+        refusals.require_matches(phases, [parts.system.objective], processes)
+        if settings.strategy == "fsdp":
+            refusals.require_sharding(parts.balancer, phases)
+        if processes > 1:  # what cannot be shared is refused before other processes are started
+            parts.system.data.train_dataloader(0, processes - 1, processes)
     return parts
 
 

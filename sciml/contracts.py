@@ -78,17 +78,28 @@ class Residuals(Protocol):
 
 
 @runtime_checkable
+class Signed(Protocol):
+    """Optional on an objective with residuals: random signs v of the rows that ranks agree on.
+
+    The mean over ranks of Jᵀ v / √n is then that of one process, for n rows of a term on a rank.
+    """
+
+    def signs(self, batch: Any, seed: int) -> "dict[str, Tensor]": ...
+
+
+@runtime_checkable
 class Placed(Protocol):
     """Optional on a part of a model: chooses its frozen features by the residual, once.
 
-    Called before the first step of every phase; what it has chosen is in its buffers.
+    Called before the first step of every phase, with its batches; what it has chosen is in its
+    buffers.
     """
 
     def place(
         self,
         model: "nn.Module",
         objective: Objective,
-        batch: Any,
+        batches: "Sequence[Any]",
         average: "Callable[[Tensor], Tensor]",
     ) -> None: ...
 
@@ -168,6 +179,10 @@ class Step(Protocol):
 
     def residuals(self) -> dict[str, "Tensor"]: ...
 
+    def signs(self, seed: int) -> "dict[str, Tensor] | None":
+        """Random signs of the residual rows that ranks agree on; None where nobody offers them."""
+        ...
+
     def linearised(self) -> "dict[str, tuple[Tensor, Tensor]]":
         """Residual rows and their Jacobian by term, of this rank, detached."""
         ...
@@ -243,8 +258,10 @@ class Data(Protocol):
 
     `train_dataloader` never ends; it begins with batch `start` and is asked for anew at the start
     of every phase, after `configure(**phase.settings)` where the data has that. `rank` of `ranks`
-    gets its share of the same global batch. `refresh` comes before every step: where points follow
-    the model (adaptive sampling), what it decides belongs into `state_dict`.
+    gets its share of the same global batch; where shares differ in size, the batch has the terms
+    count accordingly, so that their mean over ranks is that of the global batch. `refresh` comes
+    before every step: where points follow the model (adaptive sampling), what it decides belongs
+    into `state_dict`.
     """
 
     def train_dataloader(self, start: int, rank: int, ranks: int) -> Iterable[Batch]: ...
@@ -285,6 +302,26 @@ class Predictor(Protocol):
     ) -> "Iterator[xarray.Dataset]": ...
 
 
+class Team(Protocol):
+    """The processes that carry out one command together.
+
+    Args:
+        rank: number of this one.
+        ranks: how many there are.
+    """
+
+    rank: int
+    ranks: int
+
+    def agree(self, told: Any = None, failure: str | None = None) -> list[Any]:
+        """Waits for all; what each told, by rank.
+
+        Raises:
+            UserError: on all of them, where one has a failure.
+        """
+        ...
+
+
 @runtime_checkable
 class Forecaster(Protocol):
     """Optional on a predictor: forecasts from given times, written while they are made."""
@@ -297,10 +334,12 @@ class Forecaster(Protocol):
         out: Path,
         data: str | None,
         ensemble: Mapping[str, Any] | None = None,
+        team: Team | None = None,
     ) -> Path:
         """Writes `out`, a Zarr store or netCDF file; initial states from `data`, or the run's own.
 
-        Several members of each start where an ensemble is described, in the wing's own words.
+        Several members of each start where an ensemble is described, in the wing's own words. The
+        ranks of a team make some each; what is written does not depend on how many there are.
 
         Raises:
             UserError: a time that the data do not hold, another list of channels.

@@ -17,7 +17,9 @@ class NTK(nn.Module):
     J_k [n_k, P] is the Jacobian of the residuals of term k. With equally many points in all terms
     this is the source's tr(K)/tr(K_kk); with means the number of points does not matter. Where a
     Jacobian is known already (least squares) its traces are free; otherwise they are estimated:
-    E |J_kᵀ v|² = tr(J_k J_kᵀ) over random signs v (Hutchinson).
+    E |J_kᵀ v|² = tr(J_k J_kᵀ) over random signs v (Hutchinson). Where the objective has signs that
+    ranks agree on (`contracts.Signed`), J_kᵀ v is averaged over ranks before it is squared; else
+    the traces are.
 
     Args:
         alpha: share of the new estimate in the moving average of λ, in (0, 1].
@@ -53,7 +55,7 @@ class NTK(nn.Module):
 
     def _update(self, step: Step) -> None:
         found = known(step) if step.has_jacobian else estimated(step, self.probes)
-        traces = step.average(vector(found))
+        traces = vector(found)
         estimate = traces.sum() / traces
         estimate = torch.where(torch.isfinite(estimate), estimate, torch.ones_like(estimate))
         old = self.weights.stacked(found, estimate)  # the first estimate is taken as it is
@@ -63,19 +65,32 @@ class NTK(nn.Module):
 
 def known(step: Step) -> dict[str, Tensor]:
     """t_k from the Jacobian by term."""
-    return {name: rows.square().sum() / len(rows) for name, rows in step.jacobian().items()}
+    jacobian = step.jacobian()
+    traces = [rows.square().sum() / len(rows) for rows in jacobian.values()]
+    return dict(zip(jacobian, step.average(torch.stack(traces)).unbind(), strict=True))
 
 
 def estimated(step: Step, probes: int) -> dict[str, Tensor]:
-    """t_k by `probes` random signs per term, drawn from (step, term)."""
-    return {
-        name: sum(
-            squared(signs(rows, seed_of("NTK", step.index, name, probe)), rows, step.parameters)
-            for probe in range(probes)
-        )
-        / (probes * len(rows))
-        for name, rows in step.residuals().items()
-    }
+    """t_k by `probes` random signs per term, drawn from (step, probe)."""
+    every = [one_probe(step, seed_of("NTK", step.index, probe)) for probe in range(probes)]
+    return {name: sum(traces[name] for traces in every) / probes for name in every[0]}
+
+
+def one_probe(step: Step, seed: int) -> dict[str, Tensor]:
+    """t_k by one vector of signs per term."""
+    agreed, rows = step.signs(seed), step.residuals()
+    if agreed is not None:
+        return {
+            name: step.average(along(agreed[name], r, step.parameters) / len(r) ** 0.5)
+            .square()
+            .sum()
+            for name, r in rows.items()
+        }
+    traces = [
+        along(signs(r, seed + number), r, step.parameters).square().sum() / len(r)
+        for number, r in enumerate(rows.values())
+    ]
+    return dict(zip(rows, step.average(torch.stack(traces)).unbind(), strict=True))
 
 
 def signs(like: Tensor, seed: int) -> Tensor:
@@ -85,14 +100,12 @@ def signs(like: Tensor, seed: int) -> Tensor:
     return (2 * drawn - 1).to(like)
 
 
-def squared(v: Tensor, rows: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-    """|Jᵀ v|² of the residual rows, by one backward pass; 0 where they see no parameter."""
+def along(v: Tensor, rows: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+    """Jᵀ v `[P]` of the residual rows, by one backward pass; 0 where they see no parameter."""
     if not rows.requires_grad:
-        return torch.zeros_like(rows[0])
+        return rows.new_zeros(sum(parameter.numel() for parameter in parameters.values()))
     gradients = torch.autograd.grad(
-        rows, tuple(parameters.values()), v, retain_graph=True, allow_unused=True
-    )
-    return sum(
-        (gradient.square().sum() for gradient in gradients if gradient is not None),
-        torch.zeros_like(rows[0]),
-    ).detach()
+        rows, tuple(parameters.values()), v.to(rows), retain_graph=True,
+        allow_unused=True, materialize_grads=True,
+    )  # fmt: skip
+    return torch.cat([gradient.reshape(-1) for gradient in gradients]).detach()

@@ -3,7 +3,7 @@
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -31,8 +31,8 @@ __all__ = ["Forcing", "Forecasts", "Window"]
 HANDOVER = sys.getswitchinterval()
 #: Every so many batches one is made when it is asked for, to see how long it takes.
 TRIED = 64
-#: Streams of random numbers: the order of the windows, their symmetries.
-_ORDER, _SYMMETRY = 0, 1
+#: Streams of random numbers: the order of the windows, their symmetries, the noise on them.
+_ORDER, _SYMMETRY, _NOISE = 0, 1, 2
 
 
 class Forcing(Protocol):
@@ -48,8 +48,10 @@ class Forecasts:
     """Windows of `rollout` + 1 states (`contracts.Data`).
 
     Every epoch is a permutation of all windows of the training split, keyed by (seed, epoch); batch
-    n takes the next ones, across the end of an epoch if need be. Ranks get equal, contiguous shares
-    of the same batch. No window crosses a gap in time.
+    n takes the next ones, across the end of an epoch if need be. Ranks get contiguous shares of the
+    same batch, which count by their size where they differ by a window. No window crosses a gap in
+    time. How a window is moved and what is random in it follow from its place in the sequence, so
+    that several small batches are as one large one.
 
     Args:
         archive: all states; staged once (`globe.staging`).
@@ -158,27 +160,36 @@ class Forecasts:
         """The share of `rank` of the batches `start`, `start` + 1, … without end.
 
         Raises:
-            UserError: the batch cannot be shared equally.
+            UserError: more ranks than windows in a batch.
         """
         require_shares(self.batch, ranks)
-        share = self.batch // ranks
-        ours = slice(rank * share, (rank + 1) * share)
+        first, last = rank * self.batch // ranks, (rank + 1) * self.batch // ranks
+        counts = ranks * (last - first) / self.batch
         drawn, steps = _Order(self.starts, self.batch, self.seed), self.rollout
-        return _ahead(lambda n: self._training(drawn(n)[ours], steps, n, ours), start)
 
-    def _training(self, starts: np.ndarray, steps: int, n: int, ours: slice) -> Window:
-        """Some of the windows of batch n, moved by the symmetries."""
-        window = self.window(starts, steps)
+        def share(n: int) -> Window:
+            places = range(n * self.batch + first, n * self.batch + last)
+            return replace(self._training(drawn(n)[first:last], steps, places), counts=counts)
+
+        return _ahead(share, start)
+
+    def _training(self, starts: np.ndarray, steps: int, places: Sequence[int]) -> Window:
+        """Windows with their places in the sequence, moved by the symmetries."""
+        seeds = tuple(int(_generator(self.seed, _NOISE, n).integers(2**63)) for n in places)
+        window = replace(self.window(starts, steps), seeds=seeds)
         if self.symmetries is None:
             return window
-        rng = _generator(self.seed, _SYMMETRY, n)
-        moves = self.symmetries.draw(rng, self.batch, self.archive.grid.shape[-1])[ours]
+        longitudes = self.archive.grid.shape[-1]
+        moves = [
+            self.symmetries.draw(_generator(self.seed, _SYMMETRY, n), 1, longitudes)[0]
+            for n in places
+        ]
         signs = self.symmetries.signs(self.archive.channels, ())
         state = _moved(window.state, signs, moves)
         forcing = window.forcing
         if forcing is not None:
             forcing = _moved(forcing, self.symmetries.signs(None, self.forcings), moves)
-        return Window(state, forcing, window.time)
+        return replace(window, state=state, forcing=forcing)
 
     def window(self, starts: np.ndarray, steps: int) -> Window:
         """The windows that begin at these indices; each state is read once."""
@@ -229,11 +240,11 @@ class Forecasts:
 
 
 def require_shares(batch: int, ranks: int) -> None:
-    """Refuses a batch that ranks cannot share equally."""
-    if batch % ranks:
+    """Refuses more ranks than windows in a batch."""
+    if batch < ranks:
         raise UserError(
-            f"data: expected a batch that {ranks} ranks share equally, got {batch}; set "
-            f"batch={-(-batch // ranks) * ranks}"
+            f"data: expected a window for each of {ranks} ranks in a batch, got {batch}; set "
+            f"windows.batch={ranks} or fewer devices"
         )
 
 

@@ -113,6 +113,19 @@ class ForecastWriter(Ending):
             raise UserError(f"{self.path}: expected {len(self.leads)} states, got {count}")
         self._done |= {(number, member) for member in many}
 
+    def take(self, other: "ForecastWriter", start: int, member: int) -> None:
+        """Copies one forecast of another store of the same ones (NetCDF only)."""
+        number = self._number(start)
+        with stores.writing(self.path):
+            for first in range(0, len(self.leads), self.block):
+                place = self._place(number, member, first)
+                count = (*[1] * (len(place) - 1), min(self.block, len(self.leads) - first))
+                for field in self.schema.fields:
+                    values = other.store.piece(field.name, place, count)  # type: ignore[attr-defined]
+                    self.store.put(field.name, place, values)
+            self.store.flush()
+        self._done.add((number, member))
+
     @property
     def _state(self) -> tuple[int, ...]:
         return (len(self.schema.channels), *self.schema.grid.shape)

@@ -50,9 +50,9 @@ class InputNoise(nn.Module):
         self, state: Float[Tensor, "b c *grid"], generator: Generator | None = None
     ) -> Float[Tensor, "b c *grid"]:
         """The state with noise from `generator`, from the default one where None."""
-        noise = torch.randn(
-            state.shape, generator=generator, dtype=state.dtype, device=state.device
-        )
+        device = state.device if generator is None else generator.device
+        noise = torch.randn(state.shape, generator=generator, dtype=state.dtype, device=device)
+        noise = noise.to(state.device)
         if self.harmonics is not None:
             noise = self.harmonics.project(noise)
         size = (self.amplitude * self.scale).to(state.dtype)

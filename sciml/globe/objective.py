@@ -103,10 +103,10 @@ class ForecastLoss(nn.Module):
         self.named.choose(terms)
 
     def forward(self, model: nn.Module, window: Any) -> LossTerms:
-        noise = self.noise if self.training else None
+        noise = own(self.noise, window) if self.training and self.noise is not None else None
         after = None if self.boundary is None else self.boundary(window)
         found = forecast(model, window, self.steps, self.checkpoint, noise, after, self.every)
-        return self.named(found, _target(found, window, self.steps))
+        return _counted(self.named(found, _target(found, window, self.steps)), window)
 
 
 @final
@@ -154,10 +154,34 @@ class EnsembleLoss(nn.Module):
         require_length(window, self.steps)
         many = repeated(window, self.members)
         after = None if self.boundary is None else self.boundary(many)
-        noise = self.noise if self.training else lambda _: judged(window, self.members, self.noise)
+        judging = lambda _: judged(window, self.members, self.noise)  # noqa: E731
+        noise = own(self.noise, window) if self.training else judging
         found = forecast(model, many, self.steps, self.checkpoint, noise, after)
         found = found.unflatten(0, (-1, self.members))
-        return self.named(found, _target(found[:, 0], window, self.steps))
+        return _counted(self.named(found, _target(found[:, 0], window, self.steps)), window)
+
+
+def own(noise: Noise, window: Any) -> Callable[[Tensor], Tensor]:
+    """Noise that is a sample's own, or of all its members; asked again, it goes on.
+
+    So that the same samples meet the same noise on one rank or many, in one batch or several.
+    """
+    if window.seeds is None:
+        return noise
+    generators = [of_seed(seed, window.state.device) for seed in window.seeds]
+
+    def noisy(state: Tensor) -> Tensor:
+        each = state.unflatten(0, (len(generators), -1))
+        return torch.cat([noise(one, g) for one, g in zip(each, generators, strict=True)])
+
+    return noisy
+
+
+def _counted(terms: LossTerms, window: Any) -> LossTerms:
+    """What the terms of a share count for in the mean over ranks."""
+    if window.counts == 1:
+        return terms
+    return {name: window.counts * term for name, term in terms.items()}
 
 
 def judged(window: Any, members: int, noise: Noise) -> Tensor:
@@ -168,10 +192,15 @@ def judged(window: Any, members: int, noise: Noise) -> Tensor:
     device = window.state.device
     return torch.cat(
         [
-            noise(state.expand(members, *state.shape), Generator(device).manual_seed(time))
+            noise(state.expand(members, *state.shape), of_seed(time, device))
             for state, time in zip(window.state[:, 0], window.time[:, 0].tolist(), strict=True)
         ]
     )
+
+
+def of_seed(seed: int, device: torch.device) -> Generator:
+    """Random numbers of a CUDA device where that is meant, else of the processor."""
+    return Generator(device if device.type == "cuda" else "cpu").manual_seed(seed)
 
 
 def repeated(window: Any, members: int) -> Any:

@@ -9,7 +9,7 @@ import torch
 import xarray
 from torch import Tensor, nn
 
-from sciml.contracts import UserError
+from sciml.contracts import Team, UserError
 from sciml.globe.archive import Archive, open_archive
 from sciml.globe.data import Forecasts
 from sciml.globe.ensembles import Ahead, Ensemble, together
@@ -86,11 +86,13 @@ class ForecastPredictor:
         out: Path,
         data: str | None,
         ensemble: Mapping[str, Any] | None = None,
+        team: Team | None = None,
     ) -> Path:
         """Writes forecasts of `steps` steps from each of the times, one start after the other.
 
-        What is in the store already is not made again.
+        What is in the store already is not made again. The ranks of a team make some each.
         """
+        from sciml.globe import sharing
         from sciml.globe.writer import ForecastWriter
 
         ahead = Ahead(model, self.data.archive if data is None else self._opened(data), self.data)
@@ -103,18 +105,24 @@ class ForecastPredictor:
         channels, grid = self.data.archive.channels, self.data.archive.grid
         members = None if made is None else made.members
         told = {} if ensemble is None else {f"ensemble_{k}": v for k, v in ensemble.items() if v}
-        with ForecastWriter(
-            out, channels, grid, begins, leads, members=members, attributes=told
-        ) as store:
-            for start in begins:
-                absent = store.absent(start)
-                if made is not None:
-                    for some in together(int(np.prod(grid.shape)), absent):
-                        states = ahead.states(made.first(ahead, start, some), start, steps)
-                        store.put(start, (state.cpu().numpy() for state in states), some)
-                elif absent:
+
+        def opening(path: Path, join: bool) -> ForecastWriter:
+            return ForecastWriter(
+                path, channels, grid, begins, leads, members=members, attributes=told, join=join
+            )
+
+        def make(store: ForecastWriter, tasks: list[sharing.Task]) -> None:
+            for start, numbers in tasks:
+                if made is None:
                     states = ahead.states(ahead.state(start), start, steps)
                     store.put(start, (state[0].cpu().numpy() for state in states))
+                    continue
+                for some in together(int(np.prod(grid.shape)), numbers):
+                    states = ahead.states(made.first(ahead, start, some), start, steps)
+                    store.put(start, (state.cpu().numpy() for state in states), some)
+
+        every = [(start, member) for start in begins for member in range(members or 1)]
+        sharing.write(out, every, opening, make, team)
         return out
 
     def _ensemble(self, asked: Mapping[str, Any]) -> Ensemble:

@@ -109,6 +109,8 @@ def _at_these_parameters(model: nn.Module) -> Callable[[Tensor, Tensor | None], 
     A step that is evaluated elsewhere (`Step.again`) lends the model other parameters for the
     forward pass; they are gone when the backward pass makes the activations again.
     """
+    if hasattr(model, "unshard"):  # in pieces over ranks: no step is evaluated elsewhere
+        return model
     held = dict(model.named_parameters())
 
     def step(state: Tensor, forcing: Tensor | None) -> Tensor:

@@ -17,6 +17,8 @@ from sciml.launch.wish import Wish, wish
 #: Variables of ours that a job needs as its submitter had them.
 _STAGE = "SCIML_STAGE"
 _CARRIED = ("SCIML_CASES_PATH", "SCIML_DATA", _STAGE)
+#: Commands whose work the ranks of a job share.
+_SHARED = ("forecast",)
 _TRAINER = ("trainer.accelerator", "trainer.devices", "trainer.nodes")
 
 #: What sbatch complains of → what to do about it.
@@ -72,14 +74,15 @@ def submit(cases: Sequence[str], words: Sequence[str], swept: bool, command: Seq
 
 
 def submit_command(words: Sequence[str], inner: Sequence[str], command: Sequence[str]) -> None:
-    """Submits another command of sciml's, such as `forecast RUN …`, as a job of one process."""
+    """Submits another command of sciml's as a job of one process; `forecast` has all the site's."""
     wished = wish(words)
     if wished.overrides:
         raise UserError(
             f"submit: expected no overrides before --, got '{wished.overrides[0]}'; "
             "what belongs to the command comes after it"
         )
-    asked = site.load(wished.site, {**wished.changes, "nodes": "1", "devices": "1"})
+    alone = {} if inner[0] in _SHARED else {"nodes": "1", "devices": "1"}
+    asked = site.load(wished.site, {**wished.changes, **alone})
     dependencies = _ready(wished)
     _require_free(wished, asked, [], False)
     folder = _folder(wished, asked, "jobs")

@@ -39,8 +39,9 @@ class CollocationData:
     """Batches of a problem by step (`contracts.Data`).
 
     Points are drawn in float64 in blocks of consecutive sets, keyed by (seed, block): what a step
-    sees does not depend on where a run started. Ranks get equal, contiguous shares of each set, so
-    that the mean of their means is the mean of the set.
+    sees does not depend on where a run started. Ranks get contiguous shares of each set, which
+    differ by one point at most and count accordingly (`points.Block.step`): the mean of their means
+    is the mean of the set. A condition with fewer points than ranks is seen whole by each of them.
 
     Points that follow the residual are state: every rank works out the same whole set, and a
     checkpoint holds it.
@@ -177,26 +178,17 @@ class CollocationData:
     def train_dataloader(
         self, start: int = 0, rank: int = 0, ranks: int = 1
     ) -> Iterator[Collocation]:
-        """The share of `rank` of the batches of the steps `start`, `start` + 1, … without end."""
-        self._check_ranks(ranks)
-        return self._batches(start, rank, ranks)
+        """The share of `rank` of the batches of the steps `start`, `start` + 1, … without end.
 
-    def _check_ranks(self, ranks: int) -> None:
-        for name, n in self.sizes.items():
-            if n % ranks:
-                given = isinstance(self.regions[name], At)
-                equal = n // ranks * ranks if given else -(-n // ranks) * ranks
-                remedy = f"set sampling.points.{name}={equal} or " if equal else ""
-                raise UserError(
-                    f"sampling: expected equal shares of every set for {ranks} ranks, got {n} "
-                    f"points for {name!r}; {remedy}use another number of devices"
-                )
-        growth = 0 if self.sampling.adaptive is None else self.sampling.adaptive.growth
-        if growth % ranks:
+        Raises:
+            UserError: more ranks than points of the equations.
+        """
+        if self.sizes[RESIDUAL] < ranks:
             raise UserError(
-                f"sampling: expected equal shares of every set for {ranks} ranks, got {growth} "
-                f"points more each time; set sampling.adaptive.growth={-(-growth // ranks) * ranks}"
+                f"sampling: expected a point of the equations for each of {ranks} ranks, got "
+                f"{self.sizes[RESIDUAL]}; set sampling.points.{RESIDUAL}={ranks} or fewer devices"
             )
+        return self._batches(start, rank, ranks)
 
     def _batches(self, start: int, rank: int, ranks: int) -> Iterator[Collocation]:
         shown, drawn, adapted = -1, -1, self._adapted

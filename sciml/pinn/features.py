@@ -115,7 +115,7 @@ class RandomFeatures(nn.Module):
         self,
         model: nn.Module,
         objective: Any,
-        batch: Any,
+        batches: Sequence[Any],
         average: Callable[[Tensor], Tensor] = lambda tensor: tensor,
     ) -> None:
         """Find scales and centres by the residual of `model`, which holds these features; once.
@@ -123,7 +123,7 @@ class RandomFeatures(nn.Module):
         Args:
             model: the whole network, wrappers included.
             objective: offers `contracts.Linearised`, as `objective.CollocationLoss` does.
-            batch: points of one training step.
+            batches: points of one training step; the first will do.
             average: mean over ranks, so that all ranks draw the same features.
         """
         if self.placement is None or self.placed:
@@ -133,7 +133,7 @@ class RandomFeatures(nn.Module):
             few = {id(m): m.narrower(width) for m in model.modules() if isinstance(m, type(self))}
             return copy.deepcopy(model, dict(few)).double().cpu(), few[id(self)]
 
-        place = self.placement(narrowed, len(self.weight), objective, batch, average)
+        place = self.placement(narrowed, len(self.weight), objective, batches[0], average)
         self.draw(place.scale, place.centres(len(self.weight)), place.steeper)
         self.placed.fill_(True)
 

@@ -159,8 +159,8 @@ class CollocationLoss(nn.Module):
     ) -> Collocation:
         points = batch.points[RESIDUAL]
         here = torch.stack((*self.equations(model, points).values(), *points.x.unbind(1)), dim=1)
-        first = batch.share[0] * len(points)
-        everywhere = gathered(here, batch.share, add_over_ranks)
+        first, total = batch.place(RESIDUAL)
+        everywhere = gathered(here, first, total, add_over_ranks)
         names = self.problem.equation_names
         rows = dict(zip(names, everywhere[:, : len(names)].unbind(1), strict=True))
         weights = self.point_weights(rows, everywhere[:, len(names) :])
@@ -186,6 +186,23 @@ class CollocationLoss(nn.Module):
         A term of several conditions holds the rows of all of them, r_i √(N/n_i) with N rows in all.
         """
         return self._joined(model, batch, self.engine.derivatives)
+
+    def signs(self, batch: Collocation, seed: int) -> dict[str, Tensor]:
+        """`contracts.Signed`: of every set the signs of all its points, of which these have theirs.
+
+        They are √ranks large, as a rank's rows are a part of the mean; where every rank has all
+        points of a set, 1.
+        """
+        conditions = [(c.term, c.name) for c in self.problem.conditions]
+        equations = [(name, RESIDUAL) for name in self.problem.equation_names]
+        found: dict[str, list[Tensor]] = {term: [] for term in self.terms}
+        for number, (term, name) in enumerate([*equations, *conditions]):
+            points, (first, total) = batch.points[name], batch.place(name)
+            generator = torch.Generator().manual_seed(seed * 1000 + number)
+            drawn = torch.randint(0, 2, (total,), generator=generator)[first : first + len(points)]
+            size = 1.0 if len(points) == total else batch.ranks**0.5
+            found[term].append(size * (2 * drawn - 1).to(points.x))
+        return {term: torch.cat(parts) for term, parts in found.items()}
 
     def linearised(
         self, model: nn.Module, batch: Collocation, parameters: Mapping[str, Tensor]

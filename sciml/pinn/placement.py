@@ -205,11 +205,12 @@ class Search:
     def crowded(self, batch: Collocation, steeper: float) -> Place:
         """The best place with half of the features through points of large residual."""
         self._outcome(self.place)  # leaves the solution in the network
-        points, ranks = batch.points[RESIDUAL], batch.share[1]
+        points = batch.points[RESIDUAL]
         rows = self.trial.objective.equations(self.trial.model, points).values()
         size = sum(r.square() / r.square().mean().clamp_min(1e-300) for r in rows).sqrt()
         here = torch.cat([self._seen(points.x), size[:, None]], dim=1)
-        both = gathered(here, batch.share, lambda tensor: ranks * self.trial.average(tensor))
+        summed = lambda tensor: batch.ranks * self.trial.average(tensor)  # noqa: E731
+        both = gathered(here, *batch.place(RESIDUAL), summed)
         return replace(self.place, pool=both[:, :-1], chance=both[:, -1], steeper=steeper)
 
     def _seen(self, x: Tensor) -> Tensor:

@@ -31,15 +31,18 @@ class PointWeights(Protocol):
 
 
 def gathered(
-    here: Tensor, share: tuple[int, int], add_over_ranks: Callable[[Tensor], Tensor]
+    here: Tensor, first: int, total: int, add_over_ranks: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """`[ranks·n, m]`: the rows `[n, m]` of all ranks in the order of the set."""
-    rank, ranks = share
-    if ranks == 1:
+    """`[total, m]`: the rows `[n, m]` of all ranks in the order of the set.
+
+    Args:
+        first: where the rows of this rank begin.
+        total: of the rows of all ranks.
+    """
+    if len(here) == total:
         return here
-    n = len(here)
-    everywhere = here.new_zeros(ranks * n, here.shape[1])
-    everywhere[rank * n : (rank + 1) * n] = here
+    everywhere = here.new_zeros(total, here.shape[1])
+    everywhere[first : first + len(here)] = here
     return add_over_ranks(everywhere)
 
 

@@ -18,7 +18,8 @@ class Points:
         normal: `[n, d]`, outward unit normal of the boundary, 0 in the column of time.
         target: name of a field → its value there `[n]`.
         image: `[n, d]`, the partner of each point under periodicity.
-        weight: `[n]`, >= 0 and 1 in the mean: of each square in the mean that is a term.
+        weight: `[n]`, >= 0 and 1 in the mean over all ranks: of each square in the mean that is a
+            term.
     """
 
     x: Tensor
@@ -38,6 +39,11 @@ class Points:
             None if self.image is None else self.image[rows],
             None if self.weight is None else self.weight[rows],
         )
+
+    def counting(self, factor: float) -> "Points":
+        """The same points, whose squares count `factor` times."""
+        weight = torch.ones_like(self.x[:, 0]) if self.weight is None else self.weight
+        return replace(self, weight=factor * weight)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "Points":
         device = torch.device(device)
@@ -80,12 +86,23 @@ class Block:
         return self.moved[key]
 
     def step(self, index: int, rank: int = 0, ranks: int = 1) -> "Collocation":
-        """The share of `rank` of the points of the step at `index` within the block."""
+        """The share of `rank` of the points of the step at `index` within the block.
+
+        Where shares differ in size, points weigh ranks × own size / size of the set, so that the
+        mean over ranks of a rank's mean is the mean of the set.
+        """
         points = {}
         for name, n in self.sizes.items():
-            first, last = rank * n // ranks, (rank + 1) * n // ranks
-            points[name] = self.points[name][index * n + first : index * n + last]
+            first, last = share(n, rank, ranks)
+            own = self.points[name][index * n + first : index * n + last]
+            even = n % ranks == 0 or n < ranks
+            points[name] = own if even else own.counting(ranks * (last - first) / n)
         return Collocation(points, (self, index, rank, ranks))
+
+
+def share(n: int, rank: int, ranks: int) -> tuple[int, int]:
+    """[first, last) of a rank's points among n; of fewer points than ranks every rank has all."""
+    return (0, n) if n < ranks else (rank * n // ranks, (rank + 1) * n // ranks)
 
 
 @final
@@ -117,7 +134,14 @@ class Collocation:
             return moved
         return replace(moved, weights=_moved(self.weights, device, dtype))
 
+    def place(self, name: str) -> tuple[int, int]:
+        """(first, total): where these points of a set begin in it, and how many it has."""
+        if self.origin is None:
+            return 0, len(self.points[name])
+        block, _, rank, ranks = self.origin
+        return share(block.sizes[name], rank, ranks)[0], block.sizes[name]
+
     @property
-    def share(self) -> tuple[int, int]:
-        """(rank, ranks): which of the equal, contiguous shares of every set these points are."""
-        return (0, 1) if self.origin is None else self.origin[2:]
+    def ranks(self) -> int:
+        """How many share the sets."""
+        return 1 if self.origin is None else self.origin[3]

@@ -1,5 +1,6 @@
 """What a recording gives to a fit: one batch, the same at every step, with its noise."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -87,8 +88,13 @@ class Presses:
         )
 
     def train_dataloader(self, start: int, rank: int, ranks: int) -> Iterator[Seen]:
-        while True:
-            yield self.seen
+        """The press again and again.
+
+        Raises:
+            UserError: more ranks than the one press.
+        """
+        require_one(ranks)
+        return itertools.repeat(self.seen)
 
     def val_dataloader(self) -> Iterator[Seen]:
         yield self.seen
@@ -101,3 +107,11 @@ class Presses:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """There is no state."""
+
+
+def require_one(ranks: int) -> None:
+    """Refuses more ranks than presses, of which there is one."""
+    if ranks > 1:
+        raise UserError(
+            f"presses: expected one for each of {ranks} ranks, got 1; set trainer.devices=1"
+        )

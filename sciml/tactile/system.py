@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sciml.contracts import LossTerms, System, UserError
 from sciml.tactile import figures
-from sciml.tactile.data import COMPARED, Presses
+from sciml.tactile.data import COMPARED, Presses, require_one
 from sciml.tactile.inclusion import Inclusion
 from sciml.tactile.materials import Material
 from sciml.tactile.metric import Errors, Touch, Truth
@@ -125,7 +125,9 @@ def rehearse(given: Mapping[str, Any], part: Callable[[str], Any], ranks: int) -
     Args:
         given: the arguments of `identify` as they are written.
         part: makes the one of this name.
+        ranks: that there will be.
     """
+    require_one(ranks)
     for name in ("scene", "law", "unknowns"):
         part(name)
 

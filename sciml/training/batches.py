@@ -18,6 +18,24 @@ class Drawn:
         return iter(self.draw())
 
 
+def dealt(
+    batches: Iterable[Any], rank: int, ranks: int, evenly: bool = False
+) -> Iterator[tuple[Any, bool]]:
+    """A rank's share of some batches, each with whether it counts.
+
+    Args:
+        evenly: every rank has equally many, for models that all ranks compute together; where they
+            do not go round, some have the last one again, which does not count.
+    """
+    last = None
+    for number, batch in enumerate(batches):
+        last = batch
+        if number % ranks == rank:
+            yield batch, True
+    if evenly and last is not None and 0 < (number + 1) % ranks <= rank:
+        yield last, False
+
+
 def several(batches: Iterator[Any], count: int, step: int) -> list[Any]:
     """The next `count` batches, for the step of that number.
 

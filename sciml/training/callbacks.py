@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sciml.contracts import Diverged, UserError
+from sciml.training import sharded
 from sciml.training.checkpoint import BEST, LAST
 from sciml.training.fit import Fit
 from sciml.training.validation import HELD_OUT, held_out
@@ -58,7 +59,8 @@ class Save(pl.Callback):
             UserError: the file could not be written.
         """
         for key, parameter in module.model.named_parameters():
-            if not torch.isfinite(parameter).all():
+            strange = (~torch.isfinite(sharded.local(parameter))).sum()
+            if module.sum_over_ranks(strange) if module.in_pieces else strange:
                 raise Diverged(
                     f"the parameter {key!r} became NaN or infinite "
                     f"before step {trainer.global_step}"

@@ -1,12 +1,15 @@
 """From a gradient row to the optimiser: clipping, `.grad`, the loss evaluated again (L-BFGS)."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.contracts import Direction, UserError, Weights
+from sciml.training import sharded
+from sciml.training.refusals import refuse_nonfinite_norm
 from sciml.training.step import Step
 from sciml.training.vectors import unflatten, weighted
 
@@ -21,6 +24,27 @@ def write(
         gradient = gradient * (clip / (gradient.norm() + 1e-6)).clamp(max=1)
     for name, piece in unflatten(gradient, parameters).items():
         parameters[name].grad = piece
+
+
+def in_pieces(
+    step: Step,
+    weights: Weights,
+    parameters: Mapping[str, nn.Parameter],
+    clip: float | None,
+    optimizer: Any,
+) -> None:
+    """A step along a gradient of which every rank has a piece; the backward pass averages it."""
+    for parameter in parameters.values():
+        parameter.grad = None
+    step.backward(weights)
+    gradients = [p.grad for p in parameters.values() if p.grad is not None]
+    norm = sharded.norm(gradients)
+    refuse_nonfinite_norm(step, norm)
+    if clip is not None:
+        factor = (clip / (norm + 1e-6)).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(factor)
+    optimizer.step(closure=closure(step, weights, parameters, None))
 
 
 def closure(

@@ -7,13 +7,12 @@ optimizer.step()                                   one optimiser step = one trai
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, final
 
 import pytorch_lightning as pl
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from sciml.contracts import (
@@ -28,8 +27,8 @@ from sciml.contracts import (
     Weighing,
     Weights,
 )
-from sciml.training import descent, refusals, validation
-from sciml.training.batches import Drawn, several
+from sciml.training import descent, ranks, refusals, sharded, validation
+from sciml.training.batches import Drawn, dealt, several
 from sciml.training.means import Means
 from sciml.training.phases import Stretch, batches_before, hand_over, lay_out, stretch_at, trained
 from sciml.training.step import Step, needs_rows_every_step
@@ -70,6 +69,7 @@ class Fit(pl.LightningModule):
         self.data, self.metric = data, metric
         self.stretches = lay_out(phases)
         self.stretch: Stretch | None = None
+        self.in_pieces = False
         self.seed = torch.initial_seed()
         self.watchers: list[Callable[[int], bool]] = []
         self.latest: Step | None = None
@@ -129,8 +129,17 @@ class Fit(pl.LightningModule):
     def cast(self, dtype: torch.dtype) -> None:
         """Bring model, objective and average to `dtype`, in place."""
         for part in (self.model, self.objective, self.average):
-            if isinstance(part, nn.Module):
+            if isinstance(part, nn.Module) and not sharded.is_sharded(part):
                 part.to(dtype=dtype)
+
+    def configure_model(self) -> None:
+        """Cuts the parameters over the ranks, where that is the strategy."""
+        self.in_pieces = isinstance(self.trainer.strategy, sharded.Sharded)
+        if self.in_pieces:
+            self.cast(self.stretches[0].dtype)  # which is that of all phases
+            average = [] if self.average is None else [self.average.module]
+            for module in (self.model, *average):
+                sharded.shard(module, self.trainer.strategy.device_mesh["data_parallel"])
 
     # ---- checkpoints ----------------------------------------------------------------------------
 
@@ -161,7 +170,9 @@ class Fit(pl.LightningModule):
         return Drawn(itertools.count)
 
     def val_dataloader(self) -> "Drawn":
-        return Drawn(self.data.val_dataloader)
+        """This rank's share of the batches, each with whether it counts."""
+        place = self.global_rank, self.trainer.world_size
+        return Drawn(lambda: dealt(self.data.val_dataloader(), *place, self.in_pieces))
 
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int
@@ -178,11 +189,11 @@ class Fit(pl.LightningModule):
             return self.objective.weigh(self.model, batches, self.sum_over_ranks)
         return batches
 
-    def _place(self, batch: Any) -> None:
+    def _place(self, batches: Sequence[Any]) -> None:
         """Lets parts of the model with frozen features choose them, before a phase's first step."""
         for module in list(self.model.modules()):
             if isinstance(module, Placed):
-                module.place(self.model, self.objective, batch, self.mean_over_ranks)
+                module.place(self.model, self.objective, batches, self.mean_over_ranks)
 
     # ---- one step -------------------------------------------------------------------------------
 
@@ -194,22 +205,21 @@ class Fit(pl.LightningModule):
         self.latest = None  # frees the rows of the last step before this one makes its own
         batches = self._draw(index)
         if index == stretch.first:
-            self._place(batches[0])
+            self._place(batches)
         step = Step(
             self.objective, self.model, batches, index, self._parameters_trained,
             self.mean_over_ranks, lambda number: self._forward(index, number),
             together=needs_rows_every_step(self.balancer),
         )  # fmt: skip
         self._set_rate(index)
-        take = self._take_step if self._asks_for_step else self._take_gradient
-        answer = take(step)
+        answer = self._take(step)
         self._terms = refusals.require_same_terms(self._terms, step, self.stretch)
         self.latest, self.latest_weights = step, answer
         step.release()
 
     def _is_watched(self, index: int) -> bool:
         """True where a callback wants the rows of this step, and they are affordable."""
-        if not any(wants(index) for wants in self.watchers):
+        if self.in_pieces or not any(wants(index) for wants in self.watchers):
             return False
         entries = sum(parameter.numel() for parameter in self._parameters_trained.values())
         return entries * len(self.objective.terms) <= WATCHABLE
@@ -220,6 +230,17 @@ class Fit(pl.LightningModule):
             factor = schedule(index - self.stretch.first)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
+
+    def _take(self, step: Step) -> Weights | Direction:
+        """One optimiser step; returns the balancer's answer."""
+        if self._asks_for_step:
+            return self._take_step(step)
+        if self.in_pieces:
+            clip = self.stretch.phase.clip
+            answer = self.balancer(step)
+            descent.in_pieces(step, answer, self._parameters_trained, clip, self.optimizer)
+            return answer
+        return self._take_gradient(step)
 
     def _take_gradient(self, step: Step) -> Weights | Direction:
         """A step along a gradient; returns the balancer's answer."""
@@ -268,17 +289,11 @@ class Fit(pl.LightningModule):
 
     def mean_over_ranks(self, tensor: Tensor) -> Tensor:
         """Mean of `tensor` over all ranks; the tensor itself on one process."""
-        if self.trainer.world_size == 1:
-            return tensor
-        return self.sum_over_ranks(tensor) / self.trainer.world_size
+        return ranks.mean(tensor, self.trainer.world_size, self.device)
 
     def sum_over_ranks(self, tensor: Tensor) -> Tensor:
         """Sum of `tensor` over all ranks, on this module's device."""
-        if self.trainer.world_size == 1:
-            return tensor
-        tensor = tensor.to(self.device).clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(tensor)
-        return tensor
+        return ranks.total(tensor, self.trainer.world_size, self.device)
 
     # ---- validation -----------------------------------------------------------------------------
 
@@ -291,9 +306,14 @@ class Fit(pl.LightningModule):
         self._means = Means()
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
+        batch, counts = batch
         batch = batch.to(self.device, next(self.model.parameters()).dtype)
         found = validation.statistics(self.evaluated, self.objective, self.metric, batch)
-        self._means.add(found)
+        if counts:
+            self._means.add(found)
 
     def on_validation_epoch_end(self) -> None:
-        self.validation = validation.values(self._means, self.metric, self.sum_over_ranks)
+        self.validation = validation.values(
+            self._means, self.metric, self.sum_over_ranks,
+            lambda names: ranks.names(names, self.trainer.world_size),
+        )  # fmt: skip

@@ -20,11 +20,22 @@ class Means:
             pair = torch.stack([total.detach().double(), weight.detach().double().to(total.device)])
             self.totals[name] = self.totals[name] + pair if name in self.totals else pair
 
-    def value(self, add_over_ranks: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        """The means, after sums and weights were added over ranks; sorted by name on every rank."""
-        names = sorted(self.totals)
+    def value(
+        self,
+        add_over_ranks: Callable[[Tensor], Tensor],
+        names_of_ranks: Callable[[list[str]], list[str]] = lambda names: names,
+    ) -> dict[str, float]:
+        """The means, after sums and weights were added over ranks; sorted by name on every rank.
+
+        Args:
+            names_of_ranks: the names of this rank → those of all: some may have seen no batch.
+        """
+        names = sorted(set(names_of_ranks(list(self.totals))))
         if not names:
             return {}
-        device = self.totals[names[0]].device
-        pairs = add_over_ranks(torch.stack([self.totals[name].to(device) for name in names]))
+        device = next((total.device for total in self.totals.values()), torch.device("cpu"))
+        none = torch.zeros(2, dtype=torch.float64, device=device)
+        pairs = add_over_ranks(
+            torch.stack([self.totals.get(name, none).to(device) for name in names])
+        )
         return dict(zip(names, (pairs[:, 0] / pairs[:, 1]).tolist(), strict=True))

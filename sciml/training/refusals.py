@@ -41,6 +41,34 @@ def require_match(
         require_no_clip(stretch)
 
 
+def require_sharding(balancer: Any, phases: Mapping[str, Phase]) -> None:
+    """Refuses what needs whole gradients or parameters, where each rank has a piece of them."""
+    if getattr(balancer, "needs", "") != "losses":
+        raise UserError(
+            "balancer: expected a rule of losses with trainer.strategy=fsdp, which has gradients "
+            f"in pieces, got {type(balancer).__name__}; set balancer=fixed, relobralo, softadapt, "
+            "dwa or uncertainty, or trainer.strategy=ddp"
+        )
+    if len({phase.precision == "float64" for phase in phases.values()}) > 1:
+        raise UserError(
+            "phases: expected parameters of one precision with trainer.strategy=fsdp, got float64 "
+            "and float32; set all phases.*.precision alike"
+        )
+    for name, phase in phases.items():
+        if tuple(phase.trainable) != ("*",):
+            raise UserError(
+                f"phases.{name}.trainable: expected all parameters with trainer.strategy=fsdp, got "
+                f"{list(phase.trainable)}; set trainer.strategy=ddp"
+            )
+        optimizer = phase.optimizer([torch.nn.Parameter(torch.zeros(1))])
+        if not type(optimizer).__module__.startswith("torch.optim."):
+            raise UserError(
+                f"phases.{name}.optimizer: expected one that takes entries one by one with "
+                f"trainer.strategy=fsdp, got {type(optimizer).__name__}; set optimizer=adam or "
+                "adamw, or trainer.strategy=ddp"
+            )
+
+
 def require_precision(optimizer: torch.optim.Optimizer, stretch: Stretch) -> None:
     """Refuses single precision for optimisers that need curvature (`needs_double`)."""
     if getattr(optimizer, "needs_double", False) and stretch.dtype != torch.float64:
@@ -114,6 +142,22 @@ def require_residuals(objective: Any) -> None:
         raise UserError(
             "this optimiser or balancer needs residual rows and the objective "
             f"{kind.__name__} has none; choose one that needs terms only"
+        )
+
+
+def refuse_nonfinite_norm(step: Step, norm: Tensor) -> None:
+    """Refuse a step whose terms or whole gradient are NaN or infinite.
+
+    Raises:
+        Diverged: names the first term that is not finite.
+    """
+    for name, value in step.losses.items():
+        if not torch.isfinite(value):
+            raise Diverged(f"the loss term {name!r} became {float(value)} at step {step.index}")
+    if not torch.isfinite(norm):
+        raise Diverged(
+            f"the gradient became NaN or infinite at step {step.index}, though every loss term is "
+            "finite"
         )
 
 

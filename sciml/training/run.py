@@ -1,5 +1,6 @@
 """One training run in a run folder: resume, train, hand the weights over; or restore them."""
 
+import copy
 import logging
 import os
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import pytorch_lightning as pl
 import torch
@@ -17,7 +18,7 @@ from torch import nn
 
 from sciml import atomic
 from sciml.contracts import Balancer, Diverged, Phase, System, UserError
-from sciml.training import checkpoint, validation
+from sciml.training import checkpoint, sharded, validation
 from sciml.training.callbacks import Save
 from sciml.training.fit import Fit
 from sciml.training.gradients import GradientHistograms
@@ -40,7 +41,8 @@ class Settings:
         accelerator: "cpu", "gpu" or "auto".
         devices: processes on this node.
         nodes: nodes.
-        strategy: "auto" (one device, or DDP on several) or "ddp".
+        strategy: "auto" (one device, or DDP on several), "ddp", or "fsdp": every rank holds a piece
+            of each parameter, for models that do not fit on one device.
         threads: torch threads per process.
         save_every: steps between checkpoints.
         validate_every: steps between validations.
@@ -66,11 +68,8 @@ class Settings:
             raise UserError(
                 f"expected accelerator to be cpu, gpu or auto, got {self.accelerator!r}"
             )
-        if self.strategy not in ("auto", "ddp"):
-            raise UserError(
-                f"expected strategy to be auto or ddp, got {self.strategy!r}; "
-                "gradients are averaged here, so every rank holds all parameters"
-            )
+        if self.strategy not in ("auto", "ddp", "fsdp"):
+            raise UserError(f"expected strategy to be auto, ddp or fsdp, got {self.strategy!r}")
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise UserError("expected a GPU, none is visible; use trainer=cpu")
 
@@ -118,6 +117,7 @@ def train(
         content = checkpoint.load(found)
         checkpoint.require_same_network(content, fit, found)
         start = content["global_step"]
+    plain = copy.deepcopy(system.model) if settings.strategy == "fsdp" else None
     history = History(run / "history.csv", settings.log_every)
     trainer = make_trainer(fit, settings, run, history, signals)
     if trainer.is_global_zero:
@@ -133,9 +133,19 @@ def train(
         raise Diverged(f"{error}; {where}") from error
     if trainer.is_global_zero:
         say(history.growth())
-    return Outcome(
-        fit.evaluated.eval(), trainer.global_step, history.clock.cpu_s, history.clock.wall_s, start
-    )
+    clock = history.clock
+    return Outcome(_judged(fit, plain), trainer.global_step, clock.cpu_s, clock.wall_s, start)
+
+
+def _judged(fit: Fit, plain: nn.Module | None) -> nn.Module:
+    """The weights to be judged; put together from pieces on rank 0, where they are cut."""
+    if plain is None:
+        return fit.evaluated.eval()
+    dtype = next(fit.model.parameters()).dtype
+    state = sharded.whole(fit.evaluated.state_dict(), fit.global_rank == 0)
+    if fit.global_rank == 0:
+        plain.to(dtype=dtype).load_state_dict(state)
+    return plain.eval()
 
 
 def going_on(start: int, steps: int) -> str:
@@ -160,7 +170,7 @@ def make_trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
         num_nodes=settings.nodes,
-        strategy=settings.strategy,
+        strategy=_strategy(settings),
         max_steps=fit.steps,
         val_check_interval=settings.validate_every,
         check_val_every_n_epoch=None,
@@ -182,6 +192,12 @@ def make_trainer(
         use_distributed_sampler=False,
         default_root_dir=run,
     )
+
+
+def _strategy(settings: Settings) -> Any:
+    if settings.strategy == "fsdp":
+        return sharded.Sharded(settings.devices * settings.nodes)
+    return settings.strategy
 
 
 def _patience() -> float:

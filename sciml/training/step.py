@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from sciml.contracts import Diverged, GradientRows, Linearised, LossTerms, UserError
+from sciml.contracts import Diverged, GradientRows, Linearised, LossTerms, Signed, UserError
 from sciml.training.refusals import refuse_nonfinite, require_residuals
 from sciml.training.row_by_row import jacobian
 from sciml.training.vectors import columns, joined, mean, weighted
@@ -152,6 +152,11 @@ class Step:
         )
         return self._average(gradient)
 
+    def backward(self, weights: Mapping[str, Tensor]) -> None:
+        """Adds Σ w_k ∂L_k/∂θ to `.grad`, by backward passes whose hooks average over ranks."""
+        for terms in self._each():
+            (weighted(terms, weights) / len(self.batches)).backward()
+
     def average(self, tensor: Tensor) -> Tensor:
         """The mean over ranks of what was found on this one."""
         return self._average(tensor)
@@ -176,6 +181,13 @@ class Step:
             self._called(self.objective.residuals, number) for number in range(len(self.batches))
         ]
         return {name: torch.cat([rows[name] for rows in every]) for name in every[0]}
+
+    def signs(self, seed: int) -> dict[str, Tensor] | None:
+        """Random signs of the residual rows that ranks agree on (`contracts.Signed`)."""
+        if not isinstance(self.objective, Signed):
+            return None
+        every = [self.objective.signs(batch, seed + n) for n, batch in enumerate(self.batches)]
+        return {name: torch.cat([signs[name] for signs in every]) for name in every[0]}
 
     def _known_residuals(self) -> dict[str, Tensor]:
         """Residual rows that somebody has asked for already; empty where nobody has."""

@@ -17,20 +17,27 @@ def statistics(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Sums and weights of one held-out batch: its terms (`held_out/…`) and the metric's own.
 
+    Terms are means over the batch and weigh as many samples as it has, where it has a length.
     Gradients are on: a residual is made of derivatives.
     """
     with torch.enable_grad():
         terms = {name: term.detach() for name, term in objective(model, batch).items()}
         found = {} if metric is None else metric.statistics(model, batch)
-    held_out = {f"{HELD_OUT}/{name}": (term, torch.ones_like(term)) for name, term in terms.items()}
+    n = len(batch) if hasattr(batch, "__len__") else 1
+    held_out = {
+        f"{HELD_OUT}/{name}": (n * term, n * torch.ones_like(term)) for name, term in terms.items()
+    }
     return held_out | found
 
 
 def values(
-    means: Means, metric: Metric | None, add_over_ranks: Callable[[Tensor], Tensor]
+    means: Means,
+    metric: Metric | None,
+    add_over_ranks: Callable[[Tensor], Tensor],
+    names_of_ranks: Callable[[list[str]], list[str]] = lambda names: names,
 ) -> dict[str, float]:
     """The mean held-out terms, their plain sum `held_out`, and the metric's values."""
-    found = means.value(add_over_ranks)
+    found = means.value(add_over_ranks, names_of_ranks)
     held_out = {name: value for name, value in found.items() if name.startswith(f"{HELD_OUT}/")}
     judged = {} if metric is None else metric.value(found)
     return {HELD_OUT: sum(held_out.values()), **held_out, **judged}

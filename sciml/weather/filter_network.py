@@ -141,10 +141,14 @@ class FilterNetwork(nn.Module):
         }
 
     def place(
-        self, model: nn.Module, objective: Any, batch: Any, average: Callable[[Tensor], Tensor]
+        self,
+        model: nn.Module,
+        objective: Any,
+        batches: Sequence[Any],
+        average: Callable[[Tensor], Tensor],
     ) -> None:
-        """Measure the units of the inputs over the states of the first batch (`Placed`), once."""
-        self.inputs.measure(batch.state[:, 0], average)
+        """Measure the units of the inputs over the states of the first step (`Placed`), once."""
+        self.inputs.measure([(batch.state[:, 0], batch.counts) for batch in batches], average)
 
 
 def _rest(width: int, outputs: int) -> nn.Sequential:

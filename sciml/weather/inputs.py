@@ -4,7 +4,7 @@ Every input is divided by a unit of its own. Units start from the channels' stat
 batch is at hand, are the root mean squares over it; they are in the checkpoint.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -96,14 +96,21 @@ class Inputs(nn.Module):
         return torch.cat([change[:, :scalars], wind, change[:, scalars:]], 1)
 
     def measure(
-        self, state: Float[Tensor, "b c *grid"], average: Callable[[Tensor], Tensor]
+        self, parts: Sequence[tuple[Tensor, float]], average: Callable[[Tensor], Tensor]
     ) -> None:
-        """Set the units to the root mean squares over these states, unless they are measured."""
+        """Set the units to the root mean squares over some states, unless they are measured.
+
+        Args:
+            parts: states `[b, c, *grid]`, each with what its mean counts for in the mean over
+                parts and ranks.
+            average: mean over ranks.
+        """
         if self.measured:
             return
         with torch.no_grad():
-            x = self.raw(state)
-            square = average(x.square().mean([0, *range(2, x.ndim)]))
+            raw = [(self.raw(state), counts) for state, counts in parts]
+            squares = [n * x.square().mean([0, *range(2, x.ndim)]) for x, n in raw]
+            square = average(torch.stack(squares).mean(0))
             self.units.copy_(torch.where(square > 0, square.sqrt(), self.units))
             self.measured.fill_(True)
 

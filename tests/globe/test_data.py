@@ -82,14 +82,26 @@ def test_a_batch_depends_on_seed_and_number_alone(make: Any) -> None:
     assert [starts(w) for w in other] != [starts(w) for w in whole]
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_ranks_share_a_batch(make: Any, ranks: int) -> None:
     whole = batches(make(symmetries=Symmetries()), 4, start=2)
     shares = [batches(make(symmetries=Symmetries()), 4, 2, rank, ranks) for rank in range(ranks)]
     for n, window in enumerate(whole):
-        assert torch.equal(torch.cat([share[n].state for share in shares]), window.state)
-    with pytest.raises(UserError, match="3 ranks share equally, got 4; set batch=6"):
-        make().train_dataloader(0, 0, 3)
+        own = [share[n] for share in shares]
+        assert torch.equal(torch.cat([share.state for share in own]), window.state)
+        assert sum((share.seeds for share in own), ()) == window.seeds
+        assert [share.counts for share in own] == [len(share) * ranks / 4 for share in own]
+    with pytest.raises(UserError, match="each of 5 ranks in a batch, got 4; set windows.batch=5"):
+        make().train_dataloader(0, 0, 5)
+
+
+def test_two_small_batches_are_one_large_one(make: Any) -> None:
+    large = batches(make(symmetries=Symmetries(), batch=6), 5)
+    small = batches(make(symmetries=Symmetries(), batch=3), 10)
+    for n, window in enumerate(large):
+        pair = small[2 * n : 2 * n + 2]
+        assert torch.equal(torch.cat([part.state for part in pair]), window.state)
+        assert pair[0].seeds + pair[1].seeds == window.seeds
 
 
 def test_phases_lengthen_the_rollout(make: Any) -> None:

@@ -143,6 +143,17 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize(("command", "ranks"), [("forecast", 3), ("export", 1)])
+def test_ranks_share_a_forecast(command: str, ranks: int, capsys: pytest.CaptureFixture) -> None:
+    inner = {
+        "forecast": ["forecast", "a", "--start", "0", "--steps", "2", "--out", "f.zarr"],
+        "export": ["export", "a", "--to", "b"],
+    }[command]
+    words = ["submit", "hpc=local", "submit=false", "hpc.devices=3", "run_dir=j", "--", *inner]
+    assert cli.main(words) == 0, capsys.readouterr().err
+    assert f"#SBATCH --ntasks-per-node={ranks}\n" in Path("j/job.sbatch").read_text()
+
+
 def _unsubmitted(words: list[str]) -> list[str]:
     return [] if "--" in words or "submit=maybe" in words else ["submit=false"]
 
@@ -151,9 +162,9 @@ def test_a_rehearsal_finds_what_the_job_would_find_later(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     words = ["submit", "hpc=local", "submit=false", "hpc.devices=2"]
-    short = ["derivatives=autograd", "sampling.points.residual=127"]
+    short = ["derivatives=autograd", "sampling.points.residual=1"]
     said = refused(*words, "helmholtz_2d/m4", *short, capsys=capsys)
-    assert "expected equal shares of every set for 2 ranks, got 127 points" in said
+    assert "expected a point of the equations for each of 2 ranks, got 1" in said
     said = refused(*words, "helmholtz_2d/levenberg_marquardt", capsys=capsys)
     assert "expected one process, got 2" in said and "trainer.devices" not in said
     said = refused(*TOY[:-1], "submit=false", "system.points=-1", capsys=capsys)
@@ -164,9 +175,11 @@ def test_a_rehearsal_finds_what_the_job_would_find_later(
 def test_data_are_not_made_on_the_login_node(capsys: pytest.CaptureFixture[str]) -> None:
     """What can be told without them is told; the job makes the archive."""
     words = ["submit", "hpc=local", "submit=false", "weather_shallow_water/mse"]
-    assert "2 ranks share equally, got 3" in refused(
-        *words, "hpc.devices=2", "windows.batch=3", capsys=capsys
+    assert "for each of 3 ranks in a batch, got 2" in refused(
+        *words, "hpc.devices=3", capsys=capsys
     )
+    fsdp = ["trainer.strategy=fsdp", "balancer=pcgrad"]
+    assert "rule of losses with trainer.strategy=fsdp" in refused(*words, *fsdp, capsys=capsys)
     assert "evaluation: expected steps >= 1" in refused(
         *words, "evaluation.steps=[0]", capsys=capsys
     )
@@ -174,6 +187,10 @@ def test_data_are_not_made_on_the_login_node(capsys: pytest.CaptureFixture[str])
     words[-1] = "tactile_identify"
     assert "unknowns.nu: unknown: expected 0.3 < start < 0.493" in refused(
         *words, "unknowns.nu.start=2.0", capsys=capsys
+    )
+    adam = "phases.fit.optimizer={_target_:torch.optim.Adam,_partial_:true}"
+    assert "presses: expected one for each of 2 ranks, got 1" in refused(
+        *words, adam, "hpc.devices=2", capsys=capsys
     )
     assert cli.main([*words, "run_dir=b"]) == 0
     words[-1] = "weather_era5_1deg"

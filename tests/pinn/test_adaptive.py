@@ -166,16 +166,16 @@ def test_the_state_brings_the_same_points_back(name, at, tmp_path):
 
 
 def test_ranks_share_the_same_adapted_set():
-    whole = seen(adaptive_data(RARD(4), every=2), 5)[-1]
+    whole = seen(adaptive_data(RARD(3), every=2), 5)[-1]
     shares = []
     for rank in range(2):
-        data, objective = adaptive_data(RARD(4), every=2), CollocationLoss(problem())
+        data, objective = adaptive_data(RARD(3), every=2), CollocationLoss(problem())
         batches = data.train_dataloader(0, rank, 2)
         for step in range(5):
             data.refresh(Quadratic(1.0 + step), objective, step)
             points = next(batches).points["residual"]
         shares.append(points.x)
-    assert len(whole) == 48
+    assert len(whole) == 46
     assert torch.equal(torch.cat(shares), whole.x)
 
 
@@ -233,7 +233,6 @@ def test_a_run_resumes_bit_for_bit_in_mid_set(name, tmp_path):
         (lambda: Renewal(1.0), "0 < keep < 1, got 1.0"),
         (lambda: adaptive_data(RAD(), every=None), "steps between two actions"),
         (lambda: adaptive_data("rad"), "adaptive to be a rule, got 'rad'"),
-        (lambda: adaptive_data(RARD(3)).train_dataloader(0, 0, 2), "got 3 points more.*growth=4"),
     ],
 )
 def test_rules_are_checked(make, message):

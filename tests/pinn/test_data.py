@@ -94,22 +94,35 @@ def test_ranks_tile_the_global_batch_in_equal_shares(ranks):
             assert {len(part) for part in parts} == {len(points) // ranks}
 
 
-@pytest.mark.parametrize(
-    ("points", "ranks", "message"),
-    [
-        ({"residual": 13, "left": 6, "probes": 6}, 2, "13 points for 'residual'.*residual=14 or"),
-        ({"residual": 12, "left": 5, "probes": 6}, 3, "5 points for 'left'.*left=6 or"),
-        ({"residual": 12, "left": 6}, 3, "7 points for 'probes'.*probes=6 or"),
-        ({"residual": 14, "left": 1}, 14, "1 points for 'left'.*left=14 or"),
-        ({"residual": 8, "left": 8}, 8, "7 points for 'probes'; use another number of devices"),
-    ],
-)
-def test_shares_that_would_differ_are_refused(points, ranks, message):
-    """The mean of means over unequal shares is not the mean of the set: (1 + (2 + 6)/2)/2 ≠ 9/3."""
-    with pytest.raises(
-        UserError, match=f"equal shares of every set for {ranks} ranks, got {message}"
-    ):
-        data(points=points).train_dataloader(0, 0, ranks)
+@pytest.mark.parametrize("ranks", [2, 3, 5])
+def test_unequal_shares_count_by_their_size(ranks):
+    """The plain mean of means over unequal shares is not that of the set: (1 + (2 + 6)/2)/2 ≠ 9/3.
+
+    Seven probes, one of the left: each of the ranks has that one.
+    """
+    points = {"residual": 13, "left": 1, "probes": 7}
+    (whole,) = take(data(points=points).train_dataloader(3, 0, 1), 1)
+    shares = [take(data(points=points).train_dataloader(3, r, ranks), 1)[0] for r in range(ranks)]
+    for key, every in whole.points.items():
+        of_ranks = [mean_square(share.points[key]) for share in shares]
+        assert sum(of_ranks) / ranks == pytest.approx(mean_square(every), rel=1e-14)
+    for key in ("residual", "probes"):
+        own = [share.points[key] for share in shares]
+        assert torch.equal(torch.cat([p.x for p in own]), whole.points[key].x)
+        assert max(map(len, own)) - min(map(len, own)) <= 1
+        assert [share.place(key)[0] for share in shares] == [
+            sum(map(len, own[:rank])) for rank in range(ranks)
+        ]
+
+
+def mean_square(points):
+    squares = points.x[:, 0].square()
+    return (squares if points.weight is None else points.weight * squares).mean().item()
+
+
+def test_more_ranks_than_points_of_the_equations_are_refused():
+    with pytest.raises(UserError, match="for each of 13 ranks, got 12; set .*residual=13 or fewer"):
+        data().train_dataloader(0, 0, 13)
 
 
 def test_a_block_moves_once_and_gives_what_its_batches_would():

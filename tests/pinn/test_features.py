@@ -70,7 +70,7 @@ def system_of(problem, width, points, on_walls=None, **features):
 
 def placed(system):
     features = system.model.network
-    features.place(system.model, system.objective, first_batch(system))
+    features.place(system.model, system.objective, [first_batch(system)])
     return features
 
 
@@ -304,7 +304,7 @@ def test_two_ranks_with_shares_of_one_batch_place_alike():
         batch = next(iter(system.data.train_dataloader(0, rank, 2))).to("cpu", torch.float64)
         assert len(batch.points["residual"]) == 100
         features = system.model.network
-        features.place(system.model, system.objective, batch, average)
+        features.place(system.model, system.objective, [batch], average)
         return features
 
     one, other = on_two_ranks(place)

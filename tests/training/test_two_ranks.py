@@ -1,52 +1,12 @@
 """Two gloo processes train as one process at the same global batch: equal weights, gradients."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from ranks.processes import together
 
 from tests.training.two_ranks import BALANCERS
-
-ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def start(folder: Path, rank: int, ranks: int, port: int) -> subprocess.Popen:
-    """One rank, under the environment that torchrun gives (one process a node)."""
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-        "GLOO_SOCKET_IFNAME": "lo",
-    }
-    if ranks > 1:
-        environment |= {
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "RANK": str(rank),
-            "LOCAL_RANK": "0",
-            "GROUP_RANK": str(rank),
-            "WORLD_SIZE": str(ranks),
-            "LOCAL_WORLD_SIZE": "1",
-            "TORCHELASTIC_RUN_ID": "test",
-        }
-    command = [sys.executable, "-m", "tests.training.two_ranks", str(folder), str(rank), str(ranks)]
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +14,8 @@ def folders(tmp_path_factory) -> dict[int, Path]:
     """Where one process and two ranks have left their ends, by number of ranks."""
     folders = {ranks: tmp_path_factory.mktemp(f"ranks{ranks}") for ranks in (1, 2)}
     for ranks, folder in folders.items():
-        port = free_port()
-        processes = [start(folder, rank, ranks, port) for rank in range(ranks)]
-        for process in processes:
-            said, _ = process.communicate(timeout=240)
-            assert process.returncode == 0, said
+        for code, said in together(["-m", "tests.training.two_ranks", str(folder)], ranks):
+            assert code == 0, said
     return folders
 
 

@@ -93,7 +93,7 @@ def test_one_live_line_on_a_terminal(monkeypatch):
         ({"validate_every": -1}, "validate_every >= 1"),
         ({"log_every": 0}, "log_every >= 1"),
         ({"accelerator": "gpuu"}, "cpu, gpu or auto, got 'gpuu'"),
-        ({"strategy": "fsdp"}, "auto or ddp, got 'fsdp'"),
+        ({"strategy": "deepspeed"}, "auto, ddp or fsdp, got 'deepspeed'"),
     ],
 )
 def test_settings_are_checked(keys, message):

@@ -1,6 +1,7 @@
 """Run by `test_two_ranks.py` once per rank: trains the sine on gloo, saves what it ended with."""
 
 import itertools
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,8 @@ class RowsEveryStep(nn.Module):
         return Fixed()(step)
 
 
+#: Variables of a process that is one of several, and what holds for one alone.
+PLACE = (("RANK", "0"), ("WORLD_SIZE", "1"))
 #: Cells of [0, 1], each with a value and a point of its own.
 CELLS = 32
 
@@ -127,4 +130,6 @@ def refused(folder: Path, rank: int, ranks: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(
+        Path(sys.argv[1]), int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    )

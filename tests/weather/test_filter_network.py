@@ -104,12 +104,13 @@ def test_gains_act_on_the_change_by_quantity_and_degree() -> None:
 def test_units_are_measured_once() -> None:
     net, state = network(), states()
     assert isinstance(net, Placed)
-    batch = SimpleNamespace(state=state[:, None])
-    net.place(net, None, batch, lambda x: x)
+    shares = [SimpleNamespace(state=state[:1, None], counts=2 / len(state))]
+    shares += [SimpleNamespace(state=state[1:, None], counts=2 - 2 / len(state))]
+    net.place(net, None, shares, lambda x: x)
     size = net.inputs(state).square().mean((0, 2, 3)).sqrt()
     torch.testing.assert_close(size, torch.ones_like(size), rtol=1e-3, atol=0)
     units = net.inputs.units.clone()
-    net.place(net, None, SimpleNamespace(state=7 * state[:, None]), lambda x: x)
+    net.place(net, None, [SimpleNamespace(state=7 * state[:, None], counts=1.0)], lambda x: x)
     assert torch.equal(net.inputs.units, units)
     fresh = network(seed=1)
     fresh.load_state_dict(net.state_dict())

@@ -62,6 +62,11 @@ class NetcdfStore:
         at = tuple(slice(a, a + n) for a, n in zip(start, values.shape, strict=False))
         variable[at] = values
 
+    def piece(self, name: str, start: tuple[int, ...], count: tuple[int, ...]) -> np.ndarray:
+        """Values from `start` on, so many along the leading axes."""
+        at = tuple(slice(a, a + n) for a, n in zip(start, count, strict=True))
+        return np.asarray(self.file.variables[name][at])
+
     def flush(self) -> None:
         self.file.sync()
 

@@ -1,0 +1,91 @@
+"""Two ranks train a PINN and a forecaster as one process does at the same global batch.
+
+With rules of balancing that read gradients, points that follow the residual, noise and symmetries,
+and shares that are not even.
+"""
+
+import csv
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import planets
+import pytest
+import torch
+from ranks.processes import together
+from ranks.trained import CASES, CUT, carried_out
+
+from sciml.training import checkpoint
+
+#: Columns of the history that are of the machine.
+CLOCKS = ("cpu_s", "wall_s")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Path]]:
+    """Where one process and two ranks have left their ends, by number of ranks."""
+    folders = {ranks: tmp_path_factory.mktemp(f"ranks{ranks}") for ranks in (1, 2)}
+    with planets.alone(tmp_path_factory.mktemp("planet")):
+        for ranks, folder in folders.items():
+            for code, said in together(["-m", "ranks.trained", str(folder), str(ranks)], ranks):
+                assert code == 0, said
+        yield folders
+
+
+def end(folder: Path, name: str, rank: int) -> dict[str, torch.Tensor]:
+    return torch.load(folder / f"{name}_{rank}.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ranks_end_with_the_same_bits(folders, name):
+    one, other = end(folders[2], name, 0), end(folders[2], name, 1)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_ranks_are_one_process_at_the_same_global_batch(folders, name):
+    alone, together = end(folders[1], name, 0), end(folders[2], name, 0)
+    assert alone.keys() == together.keys()
+    for key in alone:
+        torch.testing.assert_close(alone[key], together[key], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_their_histories_are_equal(folders, name):
+    """Terms, weights, cosines, held-out terms and metrics, which are sums over unequal shares."""
+    alone, together = (history(folders[ranks] / name / "history.csv") for ranks in (1, 2))
+    assert set(together) <= set(alone) and len(alone["step"]) > 2
+    left_out = {key.partition("/")[0] for key in set(alone) - set(together)}
+    assert left_out == ({"cosine", "alignment"} if name == "weather_sharded" else set())
+    for key in together:
+        np.testing.assert_allclose(alone[key], together[key], rtol=1e-6, atol=1e-9, err_msg=key)
+
+
+def test_a_checkpoint_of_pieces_goes_on_in_one_process(folders, tmp_path):
+    """The file is an ordinary one: whole weights, moments and averages, in the usual order."""
+    pieces, usual = (
+        checkpoint.load(folders[ranks] / "weather_sharded/checkpoints/last.ckpt")
+        for ranks in (2, 1)
+    )
+    assert pieces["state_dict"].keys() == usual["state_dict"].keys()
+    for one, other in zip(pieces["optimizer_states"], usual["optimizer_states"], strict=True):
+        assert one["state"].keys() == other["state"].keys()
+        for number, moments in other["state"].items():
+            for key, value in moments.items():
+                torch.testing.assert_close(one["state"][number][key], value, rtol=1e-6, atol=1e-12)
+    shutil.copytree(folders[2] / "cut", tmp_path / "run")
+    case, words = CASES["weather_sharded"]
+    _, outcome = carried_out(case, words, 1, tmp_path / "run")
+    assert outcome.resumed_from == CUT
+    alone = end(folders[1], "weather_sharded", 0)
+    for key, value in outcome.model.state_dict().items():
+        torch.testing.assert_close(value, alone[f"model.{key}"], rtol=1e-6, atol=1e-9)
+
+
+def history(path: Path) -> dict[str, np.ndarray]:
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = [name for name in rows[0] if name not in (*CLOCKS, "phase")]
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
