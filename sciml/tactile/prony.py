@@ -44,17 +44,17 @@ def relaxed(material: Material, F: Float[Tensor, "q m 3 3"]) -> Past:
 
 
 def during(material: Material, past: Past, dt: float) -> Material:
-    """The material of one step of `dt` seconds: two more parameters, f and H."""
+    """The material of one step of `dt` seconds: its parameters are followed by Q, S, β and τ."""
     beta, tau = _series(material)
-    factor = 1 + gain(dt, beta, tau).sum()
-    H = inherited(past.Q, past.S, dt, beta, tau)
+    given = (*material.parameters, past.Q, past.S, beta, tau)
 
     def law(*values: Tensor) -> AnySolid:
-        *own, f, h = values
-        solid = material.law(*own)
-        return MixedViscous(solid, f, h) if isinstance(solid, MixedSolid) else Viscous(solid, f, h)
+        *own, Q, S, beta, tau = values
+        solid, f = material.law(*own), 1 + gain(dt, beta, tau).sum()
+        H = inherited(Q, S, dt, beta, tau)
+        return MixedViscous(solid, f, H) if isinstance(solid, MixedSolid) else Viscous(solid, f, H)
 
-    return replace(material, law=law, parameters=(*material.parameters, factor, H), series=None)
+    return replace(material, law=law, parameters=given, series=None)
 
 
 def after(material: Material, past: Past, F: Float[Tensor, "q m 3 3"], dt: float) -> Past:

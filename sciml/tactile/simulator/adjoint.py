@@ -36,48 +36,59 @@ ADJOINT = 1e-10
 
 @final
 @dataclass
-class March:
-    """What the steps of one simulation share: solvers, and the largest loads met so far.
+class Adjoint:
+    """The solver of the adjoint systems, and the largest right side met so far."""
 
-    Attributes:
-        iterations: Newton iterations of every step taken.
-        force: largest force, N.
-        cotangent: largest right side of an adjoint system.
-    """
-
-    body: Body
-    newton: Newton
-    forward: AnySolver
-    backward: AnySolver
-    iterations: list[int] = field(default_factory=list)
-    force: float = 0.0
+    solver: AnySolver
     cotangent: float = 0.0
 
-    def adjoint(self, K: csr_matrix, right: np.ndarray) -> np.ndarray:
+    def __call__(self, K: csr_matrix, right: np.ndarray) -> np.ndarray:
         """λ of K λ = right, as accurate as the largest right side so far deserves."""
         size = float(np.linalg.norm(right))
         self.cotangent = max(self.cotangent, size)
         accuracy = min(1e-2, ADJOINT * self.cotangent / size)
         try:
-            return self.backward(K, right, accuracy)
+            return self.solver(K, right, accuracy)
         except RuntimeError:  # an unstable balance: PARDISO asks for a positive definite matrix
             return superlu(K)(right)
 
 
 @final
+@dataclass
+class March:
+    """What the steps of one simulation share: solvers, and the largest force met so far.
+
+    Attributes:
+        iterations: Newton iterations of every step taken.
+        force: largest force, N.
+    """
+
+    body: Body
+    newton: Newton
+    forward: AnySolver
+    adjoint: Adjoint
+    iterations: list[int] = field(default_factory=list)
+    force: float = 0.0
+
+
+#: Where Newton's method may begin, of the balance and the held nodes' motion.
+Starts = Callable[[AnyBalance, Tensor], Iterator[np.ndarray]]
+
+
+@final
 @dataclass(frozen=True)
 class Step:
-    """One step's plain settings: its law, where Newton's method starts, how its inputs divide."""
+    """One step's plain settings: its law, and how its inputs divide."""
 
     march: March
     law: Callable[..., AnySolid]
-    starts: Callable[[AnyBalance, Tensor], Iterator[np.ndarray]]
     materials: int
     terms: tuple[int, ...]
 
 
 def advance(
     step: Step,
+    starts: Starts,
     material: Material,
     drift: Tensor,
     inertia: Tensor,
@@ -89,6 +100,7 @@ def advance(
 
     Args:
         step: its settings.
+        starts: where Newton's method may begin.
         material: of the body.
         drift: û `[n, 3]`.
         inertia: c times the density, kg m⁻³ s⁻²; zero in statics.
@@ -103,23 +115,25 @@ def advance(
         Unconverged: no balance was found.
     """
     flat = [value for values in parameters for value in values]
-    return _Advance.apply(step, drift, inertia, motion, before, *material.parameters, *flat)
+    return _Advance.apply(step, starts, drift, inertia, motion, before, *material.parameters, *flat)
 
 
 @final
 class _Advance(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, step: Step, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, step: Step, starts: Starts, *inputs: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         march = step.march
         balance = _balance(step, *(value.detach() for value in inputs))
-        starts = step.starts(balance, inputs[2].detach())
-        at, iterations = march.newton(balance, starts, march.forward, march.force)
+        begin = starts(balance, inputs[2].detach())
+        at, iterations = march.newton(balance, begin, march.forward, march.force)
         march.iterations.append(iterations)
         march.force = max(march.force, at.force_scale)
         u, p = (torch.from_numpy(part) for part in balance.parts(at.u))
         forces = at.residual.reshape(-1)[march.body.pattern.held]
         ctx.step = step
-        drift = inputs[0] if ctx.needs_input_grad[2] else u  # its value is needed for dc alone
+        drift = inputs[0] if ctx.needs_input_grad[3] else u  # its value is needed for dc alone
         ctx.save_for_backward(u, p, drift, *inputs[1:])
         return u, torch.from_numpy(march.body.at_nodes(forces)), p
 
@@ -144,9 +158,9 @@ class _Advance(torch.autograd.Function):
         d_motion = torch.from_numpy(body.at_nodes(g_u[body.pattern.held] - rows @ lam))
         pulled = torch.from_numpy(body.mass @ lam[: u.numel()].reshape(-1, 3))
         d_drift = given[0] * pulled if given[0] else None
-        d_inertia = -(pulled * (u - drift)).sum() if ctx.needs_input_grad[2] else None
+        d_inertia = -(pulled * (u - drift)).sum() if ctx.needs_input_grad[3] else None
         slopes = _parameter_slopes(ctx, balance, F, at, lam, *given[2:])
-        return (None, d_drift, d_inertia, d_motion, *slopes)
+        return (None, None, d_drift, d_inertia, d_motion, *slopes)
 
 
 def _balance(step: Step, drift: Tensor, inertia: Tensor, *rest: Tensor) -> AnyBalance:
@@ -169,7 +183,7 @@ def _parameter_slopes(
 ) -> list[Tensor | None]:
     """-λ·∂r/∂(u_before, parameters), by torch through stresses and external forces."""
     step, body = ctx.step, balance.body
-    wanted = ctx.needs_input_grad[4:]
+    wanted = ctx.needs_input_grad[5:]
     inputs = [
         value.detach().requires_grad_(wants) for value, wants in zip(given, wanted, strict=True)
     ]

@@ -4,8 +4,10 @@ The outcome is differentiable by torch with respect to the material's constants,
 motion, the parameters of external terms and the initial state.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import final
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -15,14 +17,16 @@ from torch import Tensor
 from sciml.contracts import UserError
 from sciml.tactile.elements import Elements
 from sciml.tactile.materials import Material, MixedSolid
-from sciml.tactile.simulator.adjoint import March
+from sciml.tactile.simulator.adjoint import Adjoint
 from sciml.tactile.simulator.balance import Body
 from sciml.tactile.simulator.external import External
 from sciml.tactile.simulator.indefinite import SaddleSolver
-from sciml.tactile.simulator.journey import Journey, Trajectory
-from sciml.tactile.simulator.newton import AnySolver, Newton
+from sciml.tactile.simulator.journey import Journey
+from sciml.tactile.simulator.newton import Newton
 from sciml.tactile.simulator.schemes import QuasiStatic, Scheme, State, at_rest
+from sciml.tactile.simulator.segment import Course
 from sciml.tactile.simulator.solver import Factorise, Solver, available
+from sciml.tactile.simulator.trajectory import Moment, Trajectory
 
 #: Steps of conjugate gradients before a new factor: forward, and for the tighter adjoint.
 STEPS, ADJOINT_STEPS = 8, 14
@@ -77,6 +81,8 @@ class Simulator:
         motion: Float[Tensor, "times h 3"] | None = None,
         parameters: Sequence[Sequence[Tensor]] = (),
         initial: State | None = None,
+        checkpoints: bool | int = False,
+        observe: Callable[[Moment], Any] | None = None,
     ) -> Trajectory:
         """The trajectory.
 
@@ -88,24 +94,28 @@ class Simulator:
                 that are not held are ignored.
             parameters: of every external term, each `[steps + 1, …]`, likewise.
             initial: at rest if None.
+            checkpoints: number of segments into which the steps are cut, or True for about their
+                root. A gradient then needs the states at the segments' ends, and the steps are
+                computed once more, segment by segment, as it is taken.
+            observe: what is wanted of every step, a tensor or a tuple of them; nothing else is
+                kept but the last moment. Called again where steps are computed again.
 
         Raises:
-            UserError: shapes that do not fit.
+            UserError: shapes that do not fit, fewer than no checkpoints.
             StepRefused: a step without balance however divided.
         """
         state = initial or at_rest(self.elements.n)
         if motion is None:
             motion = torch.zeros(steps + 1, len(self.held), 3, dtype=torch.float64)
         self._refuse_misfits(material, steps, motion, parameters)
-        solvers: tuple[AnySolver, AnySolver] = (
-            Solver(self.factorise, STEPS),
-            Solver(self.factorise, ADJOINT_STEPS),
-        )
+        kind = partial(Solver, self.factorise)
         if isinstance(material.solid(), MixedSolid):
-            solvers = SaddleSolver(STEPS), SaddleSolver(ADJOINT_STEPS)
-        march = March(self.body, self.newton, *solvers)
-        journey = Journey(self.scheme, march, material, motion, parameters)
-        return journey(state, steps)
+            kind = SaddleSolver
+        adjoint = Adjoint(kind(ADJOINT_STEPS))
+        forward = partial(kind, STEPS)
+        journey = Journey(self.body, self.scheme, self.newton, forward, adjoint, observe)
+        course = Course(material, motion, tuple(tuple(values) for values in parameters))
+        return journey(state, course, _segments(checkpoints, steps))
 
     def _refuse_misfits(
         self, material: Material, steps: int, motion: Tensor, parameters: Sequence[Sequence[Tensor]]
@@ -147,6 +157,15 @@ class Simulator:
                     f"material: expected a scalar or one value for each of {cells} cells, "
                     f"got {len(value)}"
                 )
+
+
+def _segments(checkpoints: bool | int, steps: int) -> int:
+    """Number of segments of which only the ends are kept."""
+    if checkpoints is True:
+        return math.isqrt(steps - 1) + 1
+    if checkpoints < 0:
+        raise UserError(f"checkpoints: expected a number ≥ 0 or True, got {checkpoints!r}")
+    return min(int(checkpoints), steps)
 
 
 def _held(elements: Elements, held: Sequence[str] | Mapping[str, str]) -> np.ndarray:

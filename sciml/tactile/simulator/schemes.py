@@ -44,13 +44,29 @@ class State:
 
 
 @final
-@dataclass(frozen=True)
-class Rates:
-    """α, b_u, b_v and Δt of one step."""
+@dataclass(frozen=True, eq=False)
+class Velocity:
+    """v = (α u - Σ share · earlier)/Δt when it is asked for: displacements are kept anyway."""
 
     alpha: float
-    b_u: Tensor
-    b_v: Tensor
+    u: Tensor
+    shares: tuple[float, ...]
+    earlier: tuple[Tensor, ...]
+    dt: float
+
+    def __call__(self) -> Tensor:
+        return (self.alpha * self.u - _sum(self.shares, self.earlier)) / self.dt
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Rates:
+    """α, b_u, b_v and Δt of one step; b_x = Σ share · earlier x."""
+
+    alpha: float
+    shares: tuple[float, ...]
+    u: tuple[Tensor, ...]
+    v: tuple[Tensor, ...]
     dt: float
 
     @property
@@ -60,11 +76,19 @@ class Rates:
 
     def drift(self) -> Tensor:
         """û."""
-        return self.b_u / self.alpha + (self.dt / self.alpha**2) * self.b_v
+        b_u, b_v = _sum(self.shares, self.u), _sum(self.shares, self.v)
+        return b_u / self.alpha + (self.dt / self.alpha**2) * b_v
 
-    def velocity(self, u: Tensor) -> Tensor:
+    def velocity(self, u: Tensor) -> Velocity:
         """v_new."""
-        return (self.alpha * u - self.b_u) / self.dt
+        return Velocity(self.alpha, u, self.shares, self.u, self.dt)
+
+
+def _sum(shares: tuple[float, ...], values: tuple[Tensor, ...]) -> Tensor:
+    found = shares[0] * values[0]
+    for share, value in zip(shares[1:], values[1:], strict=True):
+        found = found + share * value
+    return found
 
 
 @runtime_checkable
@@ -111,7 +135,7 @@ class BackwardEuler:
         _refuse(self.dt)
 
     def rates(self, state: State, share: float) -> Rates:
-        return Rates(1.0, state.u, state.v, self.duration(share))
+        return _first_order(state, self.duration(share))
 
     def duration(self, share: float) -> float:
         return share * self.dt
@@ -130,15 +154,18 @@ class BDF2:
     def rates(self, state: State, share: float) -> Rates:
         dt = self.duration(share)
         if state.last is None:
-            return Rates(1.0, state.u, state.v, dt)
+            return _first_order(state, dt)
         u, v, dt_last = state.last
         omega = dt / dt_last
-        now, then = 1 + omega, omega**2 / (1 + omega)
-        alpha = (1 + 2 * omega) / (1 + omega)
-        return Rates(alpha, now * state.u - then * u, now * state.v - then * v, dt)
+        alpha, shares = (1 + 2 * omega) / (1 + omega), (1 + omega, -(omega**2) / (1 + omega))
+        return Rates(alpha, shares, (state.u, u), (state.v, v), dt)
 
     def duration(self, share: float) -> float:
         return share * self.dt
+
+
+def _first_order(state: State, dt: float) -> Rates:
+    return Rates(1.0, (1.0,), (state.u,), (state.v,), dt)
 
 
 def _refuse(dt: float) -> None:
