@@ -10,10 +10,14 @@ The corners of every cell are sorted by number, and the midpoints of edges are n
 corners in the order of their ends: the nodes of a cell then rise, and a pair of them lies in the
 upper triangle of every matrix.
 
+The positions of the corners may be a tensor that asks for gradients: `rest`, and what is made of it
+by torch, then depends on it, while all that is kept as arrays has its values.
+
 Source: T. Belytschko, W. K. Liu, B. Moran, Nonlinear Finite Elements for Continua and Structures
 (2000), § 4.9 (total Lagrangian formulation).
 """
 
+from dataclasses import replace
 from functools import cached_property
 from typing import final
 
@@ -38,6 +42,8 @@ class Elements:
     Args:
         mesh: straight tetrahedra.
         degree: 2 (default; bears ν up to 0.495), or 1 (constant strain, stiff beyond ν of 0.4).
+        positions: `[corners, 3]`, m, of the mesh's corners at rest in place of its own; gradients
+            flow to them. Elements are made anew for other positions.
 
     Attributes:
         nodes: `[n, 3]`, m; the mesh's corners, then the midpoints of its edges.
@@ -45,12 +51,18 @@ class Elements:
         weights: `[q, m]`, m³.
 
     Raises:
-        UserError: another degree.
+        UserError: another degree; positions that make no mesh.
     """
 
-    def __init__(self, mesh: Mesh, degree: int = 2) -> None:
+    def __init__(
+        self, mesh: Mesh, degree: int = 2, positions: Float[Tensor, "corners 3"] | None = None
+    ) -> None:
         if degree not in (1, 2):
             raise UserError(f"elements: expected degree 1 or 2, got {degree!r}")
+        self.positions = positions
+        if positions is not None:
+            mesh = _placed(mesh, positions)
+            self._version = positions._version
         self.mesh, self.degree = mesh, degree
         corners = np.sort(mesh.tets, axis=1)
         self.ends, of_cell = edges(corners)
@@ -71,6 +83,52 @@ class Elements:
     def n(self) -> int:
         """Number of nodes."""
         return len(self.nodes)
+
+    # ---- nodes at rest, by torch ---------------------------------------------------------------
+
+    @property
+    def shaped(self) -> bool:
+        """Whether gradients flow to positions here and now."""
+        given = self.positions
+        return given is not None and given.requires_grad and torch.is_grad_enabled()
+
+    @property
+    def rest(self) -> Float[Tensor, "n 3"]:
+        """`nodes` as a tensor, through which gradients flow to the positions.
+
+        Raises:
+            UserError: the positions were changed since.
+        """
+        if not self.shaped:
+            return self._nodes_tensor
+        self.refuse_changes()
+        corners = self.positions
+        if self.degree == 1:
+            return corners
+        return torch.cat([corners, corners[torch.from_numpy(self.ends)].mean(1)])
+
+    @cached_property
+    def _nodes_tensor(self) -> Float[Tensor, "n 3"]:
+        return torch.from_numpy(self.nodes)
+
+    def refuse_changes(self) -> None:
+        """Positions that were written over, as an optimiser does.
+
+        Raises:
+            UserError: they were.
+        """
+        if self.positions is not None and self.positions._version != self._version:
+            raise UserError(
+                "positions: expected them as they were when the elements were made, got others; "
+                "make the elements, and what is built on them, anew after every change"
+            )
+
+    def areas(self, triangles: Int[np.ndarray, "k 3"]) -> Float[Tensor, " k"]:
+        """Of triangles of corners at rest, m²; differentiable like `rest`."""
+        a, b, c = self.rest[torch.from_numpy(triangles)].unbind(1)
+        return torch.linalg.cross(b - a, c - a).norm(dim=1) / 2
+
+    # ---- fields --------------------------------------------------------------------------------
 
     @cached_property
     def gradient(self) -> csr_matrix:
@@ -142,8 +200,23 @@ class Elements:
 
         Corners of quadratic triangles have none: the whole weight is on the midpoints.
         """
+        with torch.no_grad():
+            return self.shares(surface).numpy()
+
+    def shares(self, surface: str) -> Float[Tensor, " n"]:
+        """`surface_weights`, differentiable like `rest`."""
         triangles = self.mesh.surface(surface)
-        a, b, c = np.moveaxis(self.mesh.nodes[triangles], 1, 0)
-        area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
-        nodes = self.with_midpoints(triangles)[:, -3:]
-        return np.bincount(nodes.ravel(), np.repeat(area / 3, 3), self.n)
+        nodes = torch.from_numpy(self.with_midpoints(triangles)[:, -3:])
+        third = (self.areas(triangles) / 3)[:, None].expand(-1, 3)
+        found = torch.zeros(self.n, dtype=torch.float64)
+        return found.index_add(0, nodes.reshape(-1), third.reshape(-1))
+
+
+def _placed(mesh: Mesh, positions: Tensor) -> Mesh:
+    """The mesh with corners elsewhere."""
+    if tuple(positions.shape) != mesh.nodes.shape or positions.dtype != torch.float64:
+        raise UserError(
+            f"positions: expected one for each corner, {list(mesh.nodes.shape)} in float64, got "
+            f"{list(positions.shape)} in {str(positions.dtype).removeprefix('torch.')}"
+        )
+    return replace(mesh, nodes=positions.detach().numpy().copy())

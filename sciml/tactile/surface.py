@@ -2,7 +2,8 @@
 
     x(λ) = Σ_a N_a(λ) (X_a + u_a)        n = (x_ξ × x_η) / |x_ξ × x_η|,  outwards
 
-Everything is differentiable by torch with respect to u and, where a place moves, to λ.
+Everything is differentiable by torch with respect to u, to X where positions ask for it, and, where
+a place moves, to λ.
 """
 
 from dataclasses import dataclass
@@ -60,7 +61,11 @@ class Surface:
         nodes, local = np.unique(triangles, return_inverse=True)
         self.triangles, self.nodes = torch.from_numpy(triangles), torch.from_numpy(nodes)
         self.local = torch.from_numpy(local.reshape(triangles.shape))
-        self.rest = torch.from_numpy(elements.nodes)
+
+    @property
+    def rest(self) -> Float[Tensor, "n 3"]:
+        """All nodes of the body at rest, m; differentiable like `Elements.rest`."""
+        return self.elements.rest
 
     @cached_property
     def extent(self) -> float:
@@ -70,7 +75,7 @@ class Surface:
 
     def still(self) -> Float[Tensor, "n 3"]:
         """u = 0."""
-        return torch.zeros_like(self.rest)
+        return torch.zeros(self.elements.n, 3, dtype=torch.float64)
 
     def require(self, **values: Tensor) -> None:
         """Refuses what is not one vector for each node.

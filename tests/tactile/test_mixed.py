@@ -11,7 +11,7 @@ from sciml.tactile.contact import Ball, RigidContact, path, pose
 from sciml.tactile.elements import Elements
 from sciml.tactile.shapes import block
 from sciml.tactile.simulator import BackwardEuler, DeadLoad, Newton, Simulator, State
-from sciml.tactile.simulator.adjoint import March, Step, _balance
+from sciml.tactile.simulator.adjoint import Adjoint, March, Step, _balance
 from sciml.tactile.simulator.indefinite import SaddleSolver, factor, gmres
 from tests.tactile.test_elements import shaken, smooth
 from tests.tactile.test_gradients import EULER, SECOND, STATIC, Scene, compare, of
@@ -36,9 +36,9 @@ def elements() -> Elements:
 def balance_of(elements: Elements, name: str, nu: float = 0.499):
     """The balance of a body of which nothing is held."""
     simulator = Simulator(elements, [], BackwardEuler(1.0))
-    march = March(simulator.body, simulator.newton, SaddleSolver(), SaddleSolver())
+    march = March(simulator.body, simulator.newton, SaddleSolver(), Adjoint(SaddleSolver()))
     material, rest = LAWS[name](nu), torch.zeros(elements.n, 3).double()
-    step = Step(march, material.law, lambda *_: iter([]), len(material.parameters), ())
+    step = Step(march, material.law, len(material.parameters), ())
     return _balance(step, rest, torch.zeros(()), rest, rest, *material.parameters)
 
 
@@ -184,7 +184,7 @@ def test_no_pressure_is_left_without_displacements_to_see_it() -> None:
     for n in (2, 3, 4):
         elements = Elements(block((EDGE,) * 3, (n,) * 3))
         simulator = Simulator(elements, ["bottom"])
-        march = March(simulator.body, simulator.newton, SaddleSolver(), SaddleSolver())
+        march = March(simulator.body, simulator.newton, SaddleSolver(), Adjoint(SaddleSolver()))
         material, rest = LAWS["linear"](0.45), torch.zeros(elements.n, 3).double()
         step = Step(march, material.law, lambda *_: iter([]), 2, ())
         balance = _balance(
@@ -278,7 +278,7 @@ def test_a_factor_serves_saddles_without_compliance() -> None:
     rng = np.random.default_rng(0)
     elements = Elements(block((EDGE,) * 3, (3, 3, 3)))
     simulator = Simulator(elements, ["bottom"])
-    march = March(simulator.body, simulator.newton, SaddleSolver(), SaddleSolver())
+    march = March(simulator.body, simulator.newton, SaddleSolver(), Adjoint(SaddleSolver()))
     material, rest = LAWS["neo-Hookean"](0.5), torch.zeros(elements.n, 3).double()
     step = Step(march, material.law, lambda *_: iter([]), 2, ())
     balance = _balance(

@@ -88,9 +88,14 @@ class MeshContact:
         """The points."""
         return torch.from_numpy(np.flatnonzero(self.elements.surface_weights(self.points)))
 
-    @cached_property
+    @property
     def areas(self) -> Float[Tensor, " q"]:
-        """At rest, m²."""
+        """At rest, m²; differentiable like `Elements.rest`."""
+        shaped = self.elements.shaped
+        return self.elements.shares(self.points)[self.nodes] if shaped else self._areas
+
+    @cached_property
+    def _areas(self) -> Float[Tensor, " q"]:
         return torch.from_numpy(self.elements.surface_weights(self.points))[self.nodes]
 
     @cached_property
@@ -100,9 +105,9 @@ class MeshContact:
         longest = np.linalg.norm(corners - np.roll(corners, 1, 1), axis=-1).max()
         return Facing(surface, self.reach or float(longest))
 
-    @cached_property
+    @property
     def _rest(self) -> Float[Tensor, "q 3"]:
-        return torch.from_numpy(self.elements.nodes)[self.nodes]
+        return self.elements.rest[self.nodes]
 
     # ---- which nodes are coupled ----------------------------------------------------------------
 

@@ -246,12 +246,13 @@ class RigidContact:
     def _begun(self, before: Tensor, memory: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """y_0 and T `[q, 3, 3]`; found once for the many calls of one step without gradients."""
         last, pose = self._latest, memory[2]
-        if last and last[0] is before and last[1] is pose:
+        free = not torch.is_grad_enabled()
+        if free and last and last[0] is before and last[1] is pose:
             return last[2], last[3]
         y, _, _, n = self._place(before, pose)
         n = n / n.norm(dim=-1, keepdim=True).clamp(min=1e-12)
         T = law.tangential(n)
-        if not (y.requires_grad or T.requires_grad):
+        if free:
             self._latest[:] = [before, pose, y, T]
         return y, T
 

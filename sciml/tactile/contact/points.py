@@ -32,22 +32,43 @@ class Points:
     Attributes:
         nodes: `[q, k]` that move a point; k = 1 on linear, 6 on quadratic triangles.
         shape: `[q, k]`.
-        areas: `[q]` A_q, m².
-        rest: `[q, 3]`, m.
+        areas: `[q]` A_q, m²; differentiable like `Elements.rest`.
+        rest: `[q, 3]` X_q, m; likewise.
         pairs: `[p, 2]` coupled nodes a ≤ b.
     """
 
     def __init__(self, elements: Elements, surface: str) -> None:
+        triangles = elements.mesh.surface(surface)
         if elements.degree == 1:
-            weights = elements.surface_weights(surface)
-            nodes = np.flatnonzero(weights)[:, None]
-            values, areas = np.ones((len(nodes), 1)), weights[nodes[:, 0]]
+            nodes = np.flatnonzero(elements.surface_weights(surface))[:, None]
+            values = np.ones((len(nodes), 1))
         else:
-            nodes, values, areas = _gauss(elements, surface)
+            nodes = np.repeat(elements.with_midpoints(triangles), len(GAUSS), axis=0)
+            values = np.tile(shape(2, GAUSS).numpy(), (len(triangles), 1))
+        self.elements, self.surface, self.triangles = elements, surface, triangles
         self.nodes, self.shape = torch.from_numpy(nodes), torch.from_numpy(values)
-        self.areas = torch.from_numpy(areas)
-        self.rest = torch.from_numpy(np.einsum("qk,qki->qi", values, elements.nodes[nodes]))
         self.per_triangle = len(nodes) if elements.degree == 1 else len(GAUSS)
+
+    @property
+    def areas(self) -> Float[Tensor, " q"]:
+        return self._areas() if self.elements.shaped else self._constant[0]
+
+    @property
+    def rest(self) -> Float[Tensor, "q 3"]:
+        return self._rest() if self.elements.shaped else self._constant[1]
+
+    @cached_property
+    def _constant(self) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            return self._areas(), self._rest()
+
+    def _areas(self) -> Tensor:
+        if self.elements.degree == 1:
+            return self.elements.shares(self.surface)[self.nodes[:, 0]]
+        return self.elements.areas(self.triangles).repeat_interleave(len(GAUSS)) / len(GAUSS)
+
+    def _rest(self) -> Tensor:
+        return (self.shape[:, :, None] * self.elements.rest[self.nodes]).sum(1)
 
     def at(self, u: Float[Tensor, "n 3"]) -> Float[Tensor, "q 3"]:
         """x."""
@@ -81,12 +102,3 @@ class Points:
         products = products[:, a] * products[:, b]
         by_triangle = weighted.reshape(-1, self.per_triangle, 9)
         return torch.einsum("qj,tqi->tji", products, by_triangle).reshape(-1, 3, 3)
-
-
-def _gauss(elements: Elements, surface: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    triangles = elements.mesh.surface(surface)
-    a, b, c = np.moveaxis(elements.mesh.nodes[triangles], 1, 0)
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
-    nodes = np.repeat(elements.with_midpoints(triangles), len(GAUSS), axis=0)
-    at_points = np.tile(shape(2, GAUSS).numpy(), (len(triangles), 1))
-    return nodes, at_points, np.repeat(area / len(GAUSS), len(GAUSS))

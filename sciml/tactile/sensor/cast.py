@@ -50,7 +50,7 @@ class Hits:
 def cast(surface: Surface, u: Float[Tensor, "n 3"], camera: Camera) -> Hits:
     """The hits of a camera's pixels on a surface displaced by u."""
     with torch.no_grad():
-        corners = (surface.rest + u.detach())[surface.triangles].numpy()
+        corners = (surface.rest + u).detach()[surface.triangles].numpy()
         origin, directions = (x.detach().numpy() for x in camera.rays(camera.grid()))
         directions = directions.reshape(-1, 3)
         points, pieces = lattice(PIECES[surface.degree])

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sciml.contracts import UserError
+from sciml.tactile.contact import closest
 from sciml.tactile.sensor.camera import Camera
 from sciml.tactile.sensor.cast import on_planes
 from sciml.tactile.surface import Places, Surface
@@ -119,7 +120,18 @@ class Markers:
                 f"{off[first]:.2g} m away); if these are millimetres multiply by 1e-3, else fit "
                 "the layout to the mesh"
             )
-        self.places = Places(torch.from_numpy(triangle), torch.from_numpy(barycentric))
+        self._points = torch.from_numpy(points)
+        self._places = Places(torch.from_numpy(triangle), torch.from_numpy(barycentric))
+
+    @property
+    def places(self) -> Places:
+        """Differentiable like `Elements.rest`: a marker stays where it is as the mesh moves."""
+        surface, triangle = self.surface, self._places.triangle
+        if not surface.elements.shaped:
+            return self._places
+        a, b, c = surface.rest[surface.triangles[triangle, :3]].unbind(1)
+        at = closest.barycentric(self._points.T, a.T, (b - a).T, (c - a).T).T
+        return Places(triangle, at)
 
     def __len__(self) -> int:
         return len(self.places)

@@ -43,6 +43,7 @@ class Sensor:
         held: names of the surfaces that are glued to the sensor's core.
         degree: of the elements.
         optics: colours of the front, for `image`.
+        positions: of the mesh's corners, for gradients to the geometry (see `Elements`).
 
     Attributes:
         elements, surface: the gel's elements and its front.
@@ -63,9 +64,10 @@ class Sensor:
         held: Sequence[str] = ("back",),
         degree: int = 2,
         optics: Optics | None = None,
+        positions: Float[Tensor, "corners 3"] | None = None,
     ) -> None:
-        self.optics = optics
-        self.elements, self.material, self.camera = Elements(mesh, degree), material, camera
+        self.optics, self.material, self.camera = optics, material, camera
+        self.elements = Elements(mesh, degree, positions)
         self.surface = Surface(self.elements, front)
         self.held = tuple(held)
         for name in self.held:
@@ -82,7 +84,7 @@ class Sensor:
             UserError: markers outside the camera's image or off the front.
         """
         found = copy(self)
-        found.__dict__.pop("pixels_at_rest", None)
+        found.__dict__.pop("_pixels_at_rest", None)
         found.markers = Markers(self.surface, points)
         found._refuse_unseen()
         return found
@@ -96,10 +98,16 @@ class Sensor:
         self.surface.require(u=u)
         return self.camera.project(self.markers.positions(u))
 
-    @cached_property
+    @property
     def pixels_at_rest(self) -> Float[Tensor, "k 2"]:
         """(column, row) of all markers of the undeformed gel."""
-        return self.marker_pixels(self.surface.still())
+        shaped = self.elements.shaped
+        return self.marker_pixels(self.surface.still()) if shaped else self._pixels_at_rest
+
+    @cached_property
+    def _pixels_at_rest(self) -> Float[Tensor, "k 2"]:
+        with torch.no_grad():
+            return self.marker_pixels(self.surface.still())
 
     def flow(self, u: Float[Tensor, "n 3"]) -> Float[Tensor, "k 2"]:
         """How far the markers have moved in the image since rest, pixels."""

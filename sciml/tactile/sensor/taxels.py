@@ -43,7 +43,7 @@ class Taxels:
         self.surface, self.centres = surface, torch.from_numpy(centres)
         points, pieces = lattice(PIECES)
         middles = torch.from_numpy(points[np.array(pieces)].mean(1))
-        corners = surface.rest[surface.triangles[:, :3]]
+        corners = surface.rest.detach()[surface.triangles[:, :3]]
         at = torch.einsum("qa,kai->kqi", middles, corners)
         crossed = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         nearest = cKDTree(centres).query(at.reshape(-1, 3).numpy())[1].reshape(at.shape[:2])

@@ -1,12 +1,12 @@
 """One step as a differentiable function: Newton forward, one linear solve backward.
 
-    u, R = step(û, c, u_D, u_before, θ)      r(u; û, c, u_before, θ) = 0 at free nodes, R = r at
-                                             held ones
+    u, R = step(X, û, c, u_D, u_before, θ)   r(u; X, û, c, u_before, θ) = 0 at free nodes, R = r
+                                             at held ones
 
 For cotangents g of u and h of R, with λ = -h at held nodes and K_ff λ_f = g_f + K_fD h,
 
     dθ = -λ·∂r/∂θ      du_before = -λ·∂r/∂u_before      du_D = g_D - (K λ)_D
-    dû = c M λ         dc = -λ·M (u - û)
+    dû = c M λ         dc = -λ·M (u - û)     dX = -λ·∂r/∂X, if the elements' positions ask for it
 
 A body with pressures has them in u, r and λ, and a saddle for K. Nothing but u and what the step
 was given is stored from the forward pass.
@@ -26,6 +26,7 @@ from torch.autograd.function import once_differentiable
 
 from sciml.tactile.materials import AnySolid, Material, MixedSolid
 from sciml.tactile.simulator.balance import Balance, Body
+from sciml.tactile.simulator.geometry import cells
 from sciml.tactile.simulator.mixed import MixedBalance
 from sciml.tactile.simulator.newton import AnyBalance, AnySolver, Newton
 from sciml.tactile.simulator.solver import superlu
@@ -115,14 +116,16 @@ def advance(
         Unconverged: no balance was found.
     """
     flat = [value for values in parameters for value in values]
-    return _Advance.apply(step, starts, drift, inertia, motion, before, *material.parameters, *flat)
+    shape = step.march.body.elements.positions
+    given = drift, inertia, motion, before, *material.parameters, *flat
+    return _Advance.apply(step, starts, shape, *given)
 
 
 @final
 class _Advance(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, step: Step, starts: Starts, *inputs: Tensor
+        ctx: Any, step: Step, starts: Starts, shape: Tensor | None, *inputs: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         march = step.march
         balance = _balance(step, *(value.detach() for value in inputs))
@@ -133,7 +136,8 @@ class _Advance(torch.autograd.Function):
         u, p = (torch.from_numpy(part) for part in balance.parts(at.u))
         forces = at.residual.reshape(-1)[march.body.pattern.held]
         ctx.step = step
-        drift = inputs[0] if ctx.needs_input_grad[3] else u  # its value is needed for dc alone
+        moves = ctx.needs_input_grad[2] or ctx.needs_input_grad[4]
+        drift = inputs[0] if moves else u  # its value is needed for dX and dc alone
         ctx.save_for_backward(u, p, drift, *inputs[1:])
         return u, torch.from_numpy(march.body.at_nodes(forces)), p
 
@@ -158,9 +162,9 @@ class _Advance(torch.autograd.Function):
         d_motion = torch.from_numpy(body.at_nodes(g_u[body.pattern.held] - rows @ lam))
         pulled = torch.from_numpy(body.mass @ lam[: u.numel()].reshape(-1, 3))
         d_drift = given[0] * pulled if given[0] else None
-        d_inertia = -(pulled * (u - drift)).sum() if ctx.needs_input_grad[3] else None
-        slopes = _parameter_slopes(ctx, balance, F, at, lam, *given[2:])
-        return (None, None, d_drift, d_inertia, d_motion, *slopes)
+        d_inertia = -(pulled * (u - drift)).sum() if ctx.needs_input_grad[4] else None
+        d_shape, *slopes = _slopes(ctx, balance, F, at, lam, *given[2:])
+        return (None, None, d_shape, d_drift, d_inertia, d_motion, *slopes)
 
 
 def _balance(step: Step, drift: Tensor, inertia: Tensor, *rest: Tensor) -> AnyBalance:
@@ -178,30 +182,60 @@ def _balance(step: Step, drift: Tensor, inertia: Tensor, *rest: Tensor) -> AnyBa
     return MixedBalance(Balance(body, solid.under(torch.zeros(()).double()), *given), solid, scale)
 
 
-def _parameter_slopes(
+def _slopes(
     ctx: Any, balance: AnyBalance, F: Tensor, at: np.ndarray, lam: np.ndarray, *given: Tensor
 ) -> list[Tensor | None]:
-    """-λ·∂r/∂(u_before, parameters), by torch through stresses and external forces."""
-    step, body = ctx.step, balance.body
-    wanted = ctx.needs_input_grad[5:]
+    """-λ·∂r/∂(X, u_before, parameters), by torch through stresses and external forces."""
+    step, body, wanted = ctx.step, balance.body, ctx.needs_input_grad[6:]
     inputs = [
         value.detach().requires_grad_(wants) for value, wants in zip(given, wanted, strict=True)
     ]
-    if not any(wanted):
-        return [None] * len(inputs)
+    asked = [value for value in inputs if value.requires_grad]
+    positions = body.elements.positions if ctx.needs_input_grad[2] else None
+    if not asked and positions is None:
+        return [None] * (1 + len(inputs))
     values = inputs[1 : 1 + step.materials]
-    work = inputs[0].new_zeros(())
     u = torch.from_numpy(balance.parts(at)[0])
+    adjoint = torch.from_numpy(lam[: u.numel()].reshape(-1, 3))
+    work = inputs[0].new_zeros(())
     with torch.enable_grad():
-        if any(value.requires_grad for value in values):
-            work = work - balance.work(step.law(*values), F, at, lam)
+        if positions is not None:
+            work = work - _shape_work(balance, step.law(*values), u, adjoint, at, lam)
+        elif any(value.requires_grad for value in values):
+            along = body.elements.deformation(adjoint.numpy()) - torch.eye(3, dtype=u.dtype)
+            weights = body.elements.weights_tensor
+            work = work - balance.work(step.law(*values), F, along, weights, at, lam)
         rest = iter(inputs[1 + step.materials :])
-        adjoint = torch.from_numpy(lam[: u.numel()].reshape(-1, 3))
         for term, count in zip(body.terms, step.terms, strict=True):
             own = [next(rest) for _ in range(count)]
             work = work - (adjoint * term.force(u, inputs[0], *own)).sum()
-    asked = [value for value in inputs if value.requires_grad]
     if not work.requires_grad:
-        return [None] * len(inputs)
-    found = iter(torch.autograd.grad(work, asked, allow_unused=True))
-    return [next(found) if value.requires_grad else None for value in inputs]
+        return [None] * (1 + len(inputs))
+    whole = asked if positions is None else [positions, *asked]
+    found = iter(torch.autograd.grad(work, whole, allow_unused=True))
+    d_shape = None if positions is None else next(found)
+    return [d_shape, *(next(found) if value.requires_grad else None for value in inputs)]
+
+
+def _shape_work(
+    balance: AnyBalance,
+    solid: AnySolid,
+    u: Tensor,
+    adjoint: Tensor,
+    at: np.ndarray,
+    lam: np.ndarray,
+) -> Tensor:
+    """λ·r without external terms, by torch through the constants of `solid` and X.
+
+    Args:
+        balance, solid: of the step.
+        u, adjoint: displacements and their part of λ `[n, 3]`.
+        at, lam: all unknowns and λ.
+    """
+    shape = cells(balance.body.elements)
+    F = shape.gradient(u) + torch.eye(3, dtype=u.dtype)
+    found = balance.work(solid, F, shape.gradient(adjoint), shape.weights, at, lam)
+    if balance.inertia:
+        moved = u - torch.from_numpy(balance.drift)
+        found = found + balance.inertia * shape.inertia(adjoint, moved)
+    return found

@@ -260,9 +260,22 @@ class Balance:
         """Of Φ along d, all of free unknowns."""
         return float(r @ d)
 
-    def work(self, solid: Solid, F: Tensor, u: np.ndarray, lam: np.ndarray) -> Tensor:
-        """λ·(r of the material alone), by torch through the constants of `solid`."""
-        elements = self.body.elements
-        gradient = elements.deformation(lam.reshape(-1, 3)) - torch.eye(3, dtype=torch.float64)
-        weighted = gradient * elements.weights_tensor[..., None, None]
-        return (weighted * solid.stress(F)).sum()
+    def work(
+        self,
+        solid: Solid,
+        F: Tensor,
+        along: Tensor,
+        weights: Tensor,
+        u: np.ndarray,
+        lam: np.ndarray,
+    ) -> Tensor:
+        """λ·(r of the material alone), by torch through the constants of `solid`.
+
+        Args:
+            solid: the body's.
+            F: at u.
+            along: ∂λ/∂X, like F.
+            weights: of the quadrature points.
+            u, lam: the unknowns and λ.
+        """
+        return (along * weights[..., None, None] * solid.stress(F)).sum()

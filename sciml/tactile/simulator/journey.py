@@ -63,14 +63,18 @@ class Journey:
         for first, last in pairwise(ends):
             segment = self._segment(force)
             part = course.part(first, last)
-            through = recomputed(segment, state, part) if segments else segment(state, part)
-            passed.append(through)
-            state, force = through.end, through.force
-            if through.refused is not None:
+            found = (
+                recomputed(segment, state, part, through=[self.body.elements.positions])
+                if segments
+                else segment(state, part)
+            )
+            passed.append(found)
+            state, force = found.end, found.force
+            if found.refused is not None:
                 done = sum(len(one.observed or one.moments) for one in passed)
                 raise StepRefused(
                     f"step {done + 1} of {steps}: expected a balance of forces, got none in "
-                    f"1/{2**HALVINGS} of the step: {through.refused}; take smaller steps, a finer "
+                    f"1/{2**HALVINGS} of the step: {found.refused}; take smaller steps, a finer "
                     "mesh or a softer load",
                     self._trajectory(start, passed),
                 )

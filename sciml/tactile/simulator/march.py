@@ -1,7 +1,7 @@
 """A body through time: step after step in balance, steps divided where one is too large.
 
 The outcome is differentiable by torch with respect to the material's constants, the held nodes'
-motion, the parameters of external terms and the initial state.
+motion, the parameters of external terms, the initial state and the nodes' positions at rest.
 """
 
 import math
@@ -104,6 +104,7 @@ class Simulator:
             UserError: shapes that do not fit, fewer than no checkpoints.
             StepRefused: a step without balance however divided.
         """
+        self.elements.refuse_changes()
         state = initial or at_rest(self.elements.n)
         if motion is None:
             motion = torch.zeros(steps + 1, len(self.held), 3, dtype=torch.float64)

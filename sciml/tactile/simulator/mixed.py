@@ -51,6 +51,14 @@ class MixedBalance:
         return self.displaced.parameters
 
     @property
+    def inertia(self) -> float:
+        return self.displaced.inertia
+
+    @property
+    def drift(self) -> np.ndarray:
+        return self.displaced.drift
+
+    @property
     def pressure(self) -> Pressure:
         return self.body.pressure
 
@@ -115,13 +123,21 @@ class MixedBalance:
     def of_held(self, tangent: SaddleTangent) -> csr_matrix:
         return self.saddle.of_held(*tangent[:2])
 
-    def work(self, solid: MixedSolid, F: Tensor, y: np.ndarray, lam: np.ndarray) -> Tensor:
-        """λ·(r of the material alone), by torch through the constants of `solid`."""
+    def work(
+        self,
+        solid: MixedSolid,
+        F: Tensor,
+        along: Tensor,
+        weights: Tensor,
+        y: np.ndarray,
+        lam: np.ndarray,
+    ) -> Tensor:
+        """λ·(r of the material alone), by torch; arguments as in `Balance.work`."""
         _, p = self._at_points(y)
         n = 3 * self.body.elements.n
-        found = self.displaced.work(solid.under(p), F, y[:n], lam[:n])
-        weights = self.pressure.at_points(self.scale * lam[n:]) * self.body.elements.weights_tensor
-        return found + (weights * (solid.volumetric(F) - p * solid.compliance)).sum()
+        found = self.displaced.work(solid.under(p), F, along, weights, y[:n], lam[:n])
+        filled = self.pressure.at_points(self.scale * lam[n:]) * weights
+        return found + (filled * (solid.volumetric(F) - p * solid.compliance)).sum()
 
     def _at_points(self, y: np.ndarray) -> tuple[np.ndarray, Tensor]:
         """u and p at the quadrature points."""

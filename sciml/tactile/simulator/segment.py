@@ -185,7 +185,7 @@ class Segment:
 
     def _recomputed(self, function: Callable[..., Any], *given: Any) -> Any:
         """What a state remembers, without what lies between."""
-        return recomputed(function, *given)
+        return recomputed(function, *given, through=[self.march.body.elements.positions])
 
     def _after(self, material: Material, past: Past, u: Tensor, duration: float) -> Past:
         return after(material, past, self._deformation(u), duration)

@@ -9,10 +9,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sciml.tactile.elements import Elements
+from sciml.tactile.simulator.geometry import cells
 
 
 def deformation(elements: Elements, u: Float[Tensor, "n 3"]) -> Float[Tensor, "q m 3 3"]:
-    """F at the quadrature points."""
+    """F at the quadrature points; to the nodes at rest, too, where `Elements.shaped`."""
+    if elements.shaped:
+        return cells(elements).gradient(u) + torch.eye(3, dtype=u.dtype)
     return _Deformation.apply(elements, u)
 
 
