@@ -82,7 +82,7 @@ def test_a_press_with_friction(degree, scheme, law, checkpoints) -> None:
 def test_two_elastic_bodies() -> None:
     parts = {
         "gel": block((0.02, 0.02, 0.01), (3, 3, 2)),
-        "object": moved(block((0.01, 0.01, 0.005), (2, 2, 1)), (0.0052, 0.0047, 0.0102)),
+        "object": moved(block((0.01, 0.01, 0.005), (2, 2, 1)), (0.0052, 0.0047, 0.01015)),
     }
     mesh = united(parts)
 
