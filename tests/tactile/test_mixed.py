@@ -186,7 +186,7 @@ def test_no_pressure_is_left_without_displacements_to_see_it() -> None:
         simulator = Simulator(elements, ["bottom"])
         march = March(simulator.body, simulator.newton, SaddleSolver(), Adjoint(SaddleSolver()))
         material, rest = LAWS["linear"](0.45), torch.zeros(elements.n, 3).double()
-        step = Step(march, material.law, lambda *_: iter([]), 2, ())
+        step = Step(march, material.law, 2, ())
         balance = _balance(
             step, rest, torch.zeros(()), rest[simulator.held], rest, *material.parameters
         )
@@ -280,7 +280,7 @@ def test_a_factor_serves_saddles_without_compliance() -> None:
     simulator = Simulator(elements, ["bottom"])
     march = March(simulator.body, simulator.newton, SaddleSolver(), Adjoint(SaddleSolver()))
     material, rest = LAWS["neo-Hookean"](0.5), torch.zeros(elements.n, 3).double()
-    step = Step(march, material.law, lambda *_: iter([]), 2, ())
+    step = Step(march, material.law, 2, ())
     balance = _balance(
         step, rest, torch.zeros(()), rest[simulator.held], rest, *material.parameters
     )
