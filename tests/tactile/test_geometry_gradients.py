@@ -5,10 +5,19 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from sciml.contracts import UserError
 from sciml.tactile import materials
-from sciml.tactile.contact import Ball, MeshContact, RigidContact, path, pose
+from sciml.tactile.contact import (
+    Ball,
+    BarrierContact,
+    MeshContact,
+    RigidContact,
+    path,
+    pose,
+    shell,
+)
 from sciml.tactile.elements import Elements
 from sciml.tactile.parts import moved, united
 from sciml.tactile.sensor import Camera, Pinhole, Sensor, grid, looking
@@ -155,3 +164,12 @@ def test_bad_input() -> None:
         positions += 1e-4
     with pytest.raises(UserError, match="positions: expected them as they were"):
         simulator(RUBBER, 1)
+
+
+def test_a_barrier_refuses_positions_that_ask_for_gradients() -> None:
+    pytest.importorskip("ipctk", reason="the barrier comes with the extra 'barrier'")
+    mesh = block(SIZE, (2, 2, 1))
+    elements = Elements(mesh, 1, torch.from_numpy(mesh.nodes).clone().requires_grad_())
+    solid = shell(trimesh.creation.box((0.01, 0.01, 0.01)))
+    with pytest.raises(UserError, match="positions at rest without gradients"):
+        BarrierContact(elements, "top", 1e-4, 1e5, solid)

@@ -80,6 +80,12 @@ class BarrierContact:
                 f"contact: expected surfaces of two bodies or a solid, got {self.skin.named} of "
                 "one body; contact of a body with itself is not offered"
             )
+        positions = self.elements.positions
+        if positions is not None and positions.requires_grad:
+            raise UserError(
+                "contact: expected positions at rest without gradients, which a barrier does not "
+                "give, got some that ask for them; detach them, or use RigidContact or MeshContact"
+            )
         _ = self.collisions
 
     @cached_property
