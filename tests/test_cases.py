@@ -43,7 +43,8 @@ def is_forecast(case: str) -> bool:
 def is_mechanics(case: str) -> bool:
     """Whether a case is one of a tactile sensor (`test_tactile_cases.py`)."""
     texts = texts_of(case.split("/")[0])
-    return any(f"system: {kind}" in t for t in texts for kind in ("simulation", "identification"))
+    kinds = ("simulation", "identification", "skill")
+    return any(f"system: {kind}" in text for text in texts for kind in kinds)
 
 
 def simulated(case: str) -> str | None:

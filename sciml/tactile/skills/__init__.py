@@ -1,0 +1,1 @@
+"""Skills: motions of the sensor, found by gradients through contact, checked on finer meshes."""
