@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Bytes of a film, at most.
 MOST = 2_000_000
-INK, GEL, SOLID = "#26323a", "#3b7dd8", "#b9c1c7"
+INK, GEL, SOLID, FELT = "#26323a", "#3b7dd8", "#b9c1c7", "#d1495b"
 
 
 @final
@@ -161,15 +161,15 @@ def _film(run: Path, dataset: xarray.Dataset, show: Any) -> None:
 
 
 def _sensor(axes: Axes, touch: Any, dataset: xarray.Dataset, step: int) -> None:
-    """The gel's nodes near the plane of the motion, in the world, coloured by their force."""
-    rest = dataset.node_position.values
-    near = np.abs(rest[:, 1]) < 0.25 * np.abs(rest[:, 1]).max()
-    at = (rest + dataset.u.values[step])[near]
-    pressed = np.linalg.norm(dataset.contact_force.values[step][near], axis=1)
+    """The gel's faces in the world, seen along y; nodes that are pressed in red."""
+    elements = touch.sensor.elements
+    at = dataset.node_position.values + dataset.u.values[step]
     world = 1e3 * placed(at, dataset, step, touch.pole)
-    axes.scatter(*world.T, s=7, color=GEL, linewidths=0)
+    for name in (touch.sensor.surface.name, *touch.sensor.held):
+        axes.triplot(*world.T, elements.mesh.surface(name), color=GEL, linewidth=0.4)
+    pressed = np.linalg.norm(dataset.contact_force.values[step], axis=1)
     some = pressed > 0.02 * max(pressed.max(), 1e-9)
-    axes.scatter(*world[some].T, s=14, color="#d1495b", linewidths=0)
+    axes.scatter(*world[some].T, s=12, color=FELT, linewidths=0, zorder=3)
 
 
 def placed(
