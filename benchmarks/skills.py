@@ -139,8 +139,7 @@ def _batches(parts: Any) -> Any:
 
 
 def _built(case: str, seed: int, *words: str) -> Any:
-    extra = os.environ.get("WORDS", "").split()
-    return compose.build(compose.compose(CASES[case], [f"seed={seed}", *words, *extra]))
+    return compose.build(compose.compose(CASES[case], [f"seed={seed}", *words]))
 
 
 def _measured(parts: Any) -> dict[str, float]:
@@ -215,7 +214,7 @@ def picture(found: dict[str, Any]) -> None:
                         continue
                     least = np.minimum.accumulate(runs[name]["losses"])
                     spent = runs[name]["each"] * np.arange(1, len(least) + 1)
-                    label = text if seed == min(seeds) else None
+                    label = text if seed == min(k for k in seeds if name in seeds[k]) else None
                     axes.semilogy(spent, least, color=f"C{number}", label=label, linewidth=1.2)
             axes.set(xlabel="evaluations", ylabel="least loss so far")
             axes.set_title(case, loc="left")
