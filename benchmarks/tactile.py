@@ -83,14 +83,14 @@ def press(row: str, steps: int = 10) -> dict[str, Any]:
     best, gradient = min(forward[1:]), min(backward[1:])
     cells, seconds = len(elements.cells), (1.0 if dt is None else dt * steps)
     peer = PEER_BOTH * cells * seconds / PEER_STEP
-    depth = max(-float(contact.gaps(a[0][0], a[0][2]).min()) for a in found.acting)
+    depth = max(-float(contact.gaps(a[0][0], a[0][2]).detach().min()) for a in found.acting)
     return {
         "tets": cells, "unknowns": int(simulator.body.pattern.free.size),
         "newton": sum(found.iterations), "solves": len(found.iterations),
         "most": max(found.iterations), "steps": steps, "forward": best, "gradient": gradient,
         "peer": peer, "ratio": peer / (best + gradient), "penetration_um": 1e6 * depth,
         "gradient_in_newton_iterations": gradient / (best / sum(found.iterations)) / steps,
-        "solver": available().__name__,
+        "solver": getattr(available(), "__name__", "pardiso"),
     }  # fmt: skip
 
 

@@ -66,19 +66,19 @@ def traction_energy(
 
 
 def traction_slope(
-    slip: Float[Tensor, "q 3"], limit: Float[Tensor, " q"], stick: float
+    slip: Float[Tensor, "q 3"],
+    limit: Float[Tensor, " q"],
+    stick: float,
+    T: Float[Tensor, "q 3 3"],
 ) -> Float[Tensor, "q 3 3"]:
-    """∂t/∂s, Pa/m; symmetric, not negative."""
+    """T ∂t/∂s T of slips with T s = s, Pa/m; symmetric, not negative."""
     length = _length(slip)
     share = (length / stick).clamp(max=1.0)
-    secant = _secant(slip, share, stick)
-    along = torch.where(share < 1, 2 * (1 - share) / stick, 0.0)  # f'
+    secant = limit * _secant(slip, share, stick)
+    along = limit * (2 / stick) * (1 - share)  # f'
     unit = slip / length.clamp(min=torch.finfo(slip.dtype).tiny)[:, None]
     outer = unit[:, :, None] * unit[:, None, :]
-    eye = torch.eye(3, dtype=slip.dtype)
-    return limit[:, None, None] * (
-        secant[:, None, None] * (eye - outer) + along[:, None, None] * outer
-    )
+    return secant[:, None, None] * T + (along - secant)[:, None, None] * outer
 
 
 def tangential(n: Float[Tensor, "q 3"]) -> Float[Tensor, "q 3 3"]:

@@ -51,14 +51,15 @@ class Pattern:
         self.place = place[:count]
         #: Rows and columns of the blocks, rows ≤ columns.
         self.rows, self.columns = self.numbers // self.n, self.numbers % self.n
-        self.sum = csr_matrix(
+        sums = csr_matrix(
             (np.ones(count), (self.place, np.arange(count))), shape=(len(self.rows), count)
         )
+        self.sums = {np.dtype(kind): sums.astype(kind) for kind in (np.float32, np.float64)}
 
     def blocks(self, values: Float[np.ndarray, "3 3 v"]) -> Float[np.ndarray, "9 b"]:
         """Sums blocks of pairs, in the order of cells' pairs and then `extra`, by place."""
         flat = values.reshape(9, -1)
-        return np.stack([self.sum @ row for row in flat])
+        return np.stack([self.sums[flat.dtype] @ row for row in flat])
 
     def holds(self, pairs: Int[np.ndarray, "k 2"]) -> bool:
         """Whether there is a block for every pair a ≤ b."""

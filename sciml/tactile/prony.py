@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sciml.contracts import UserError
 from sciml.physics.hyperelasticity import Along, cofactor, determinant
-from sciml.physics.hyperelasticity.tangent import Tangent
+from sciml.physics.hyperelasticity.tangent import Tangent, beside
 from sciml.physics.viscoelasticity import branches, gain, inherited
 from sciml.tactile.materials import AnySolid, Material, MixedSolid, Solid
 
@@ -119,12 +119,12 @@ class ViscousTangent:
     solid: Tangent
     H: Tensor
 
-    def along(self, a: Float[Tensor, "*n 3"]) -> Along:
+    def along(self, a: Float[Tensor, "*k 3"]) -> Along:
         return self.solid.along(a)
 
-    def acoustic(self, a: Along, b: Along) -> Float[Tensor, "*n 3 3"]:
+    def acoustic(self, a: Along, b: Along) -> Float[Tensor, "*k 3 3"]:
         found = self.solid.acoustic(a, b)
-        aHb = (a.X * (self.H * b.X).sum(1)).sum(0)
+        aHb = (a.X * (beside(self.H, b.X[0]) * b.X).sum(1)).sum(0)
         found.diagonal(dim1=-2, dim2=-1).add_(aHb[..., None])
         return found
 

@@ -38,7 +38,7 @@ def test_traction_is_the_slope_of_its_energy() -> None:
 
 def test_slope_of_the_traction_is_its_jacobian() -> None:
     slip, limit = slips(), torch.linspace(1, 8, 8).double()
-    found = contact.traction_slope(slip, limit, STICK)
+    found = contact.traction_slope(slip, limit, STICK, torch.eye(3).double().expand(8, 3, 3))
     for i in range(8):
         row = lambda s, i=i: contact.traction(s[None], limit[i : i + 1], STICK)[0]  # noqa: E731
         jacobian = torch.autograd.functional.jacobian(row, slip[i])

@@ -51,7 +51,7 @@ def test_patch(elements: Elements, name: str, nu: float) -> None:
     """
     gradient = np.array([[0.05, 0.02, 0.0], [-0.03, -0.04, 0.01], [0.02, 0.0, 0.06]])
     affine = elements.nodes @ gradient.T
-    simulator = Simulator(elements, ["boundary"], newton=Newton(1e-13))
+    simulator = Simulator(elements, ["boundary"], newton=Newton(1e-16))
     motion = torch.from_numpy(np.stack([0 * affine, affine]))[:, simulator.held]
     found = simulator(LAWS[name](nu), 1, motion)
     assert np.abs(found.u[-1].numpy() - affine).max() <= 3e-12 * np.abs(affine).max()

@@ -7,9 +7,10 @@ from scipy.sparse.linalg import splu
 
 from sciml.tactile.elements import Elements
 from sciml.tactile.shapes import block
-from sciml.tactile.simulator import pardiso, superlu
+from sciml.tactile.simulator import superlu
 from sciml.tactile.simulator.newton import _raised
 from sciml.tactile.simulator.ordering import nested_dissection
+from sciml.tactile.simulator.pardiso import Pardiso
 from sciml.tactile.simulator.solver import Solver
 
 
@@ -25,7 +26,7 @@ B = np.random.default_rng(0).normal(size=200)
 def solver(request) -> Solver:
     if request.param == "pardiso":
         pytest.importorskip("pypardiso", reason="extra 'direct' is not installed")
-    return Solver({"superlu": superlu, "pardiso": pardiso}[request.param])
+    return Solver(superlu if request.param == "superlu" else Pardiso())
 
 
 def left(K: csr_matrix, x: np.ndarray) -> float:
@@ -57,8 +58,25 @@ def test_what_is_enough_is_used_and_the_next_is_factored(solver: Solver) -> None
 
 def test_pardiso_refuses_what_is_not_positive_definite() -> None:
     pytest.importorskip("pypardiso", reason="extra 'direct' is not installed")
-    with pytest.raises(RuntimeError):
-        pardiso(laplacian(200, -1.0))
+    for rounded in (False, True):
+        with pytest.raises(RuntimeError, match="PARDISO"):
+            Pardiso()(laplacian(200, -1.0), rounded)
+
+
+def test_pardiso_analyses_a_pattern_once_and_takes_another() -> None:
+    pytest.importorskip("pypardiso", reason="extra 'direct' is not installed")
+    factorise = Pardiso()
+    for K in (laplacian(200, 1.0), laplacian(200, 2.0), laplacian(100, 1.0)):
+        b = B[: K.shape[0]]
+        for rounded, digits in ((False, 1e-13), (True, 1e-5)):
+            x = factorise(K, rounded)(b)
+            assert np.linalg.norm(K @ x - b) < digits * np.linalg.norm(b)
+
+
+def test_an_ill_conditioned_matrix_gets_an_exact_factor(solver: Solver) -> None:
+    """Condition 2e8: beyond single precision."""
+    K = (laplacian(200, 1e-6) @ laplacian(200, 1e-6)).tocsr()
+    assert left(K, solver(K, B, 1e-10)) < 1e-7
 
 
 def test_nested_dissection_is_a_permutation_that_fills_less() -> None:

@@ -53,6 +53,21 @@ class Isotropic:
         at = invariants(F, cof)
         return self.W.energy(at), self._stress(F, cof, at)
 
+    def work(self, F: Float[Tensor, "*n 3 3"], H: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n"]:
+        """P:H, J m⁻³; gradients to the constants cost less than through P."""
+        cof = cofactor(F)
+        at = invariants(F, cof)
+        W1, W2, WJ = self.W.slopes(at)
+        parts = []
+        if W1 is not None:
+            parts.append(2 * W1 * (F * H).sum((-2, -1)))
+        if W2 is not None:
+            inner = at.I1[..., None, None] * F - F @ (F.mT @ F)
+            parts.append(2 * W2 * (inner * H).sum((-2, -1)))
+        if WJ is not None:
+            parts.append(WJ * (cof * H).sum((-2, -1)))
+        return reduce(add, parts)
+
     def tangent(self, F: Float[Tensor, "*n 3 3"], scale: Tensor) -> IsotropicTangent:
         """A times `scale` (the quadrature's weight, say), Pa times its unit."""
         cof = cofactor(F)

@@ -59,11 +59,11 @@ class LinearTangent:
     mu: Tensor
     lam: Tensor
 
-    def along(self, a: Float[Tensor, "*n 3"]) -> Along:
+    def along(self, a: Float[Tensor, "*k 3"]) -> Along:
         a = a.movedim(-1, 0)
         return Along(a, a, a, a)
 
-    def acoustic(self, a: Along, b: Along) -> Float[Tensor, "*n 3 3"]:
+    def acoustic(self, a: Along, b: Along) -> Float[Tensor, "*k 3 3"]:
         """μ (a·b I + b⊗a) + λ a⊗b, axes [i, k]."""
         found = (self.lam * a.X)[:, None] * b.X[None] + (self.mu * b.X)[:, None] * a.X[None]
         isotropic = self.mu * (a.X * b.X).sum(0)

@@ -25,7 +25,8 @@ from torch import Tensor
 class Along(NamedTuple):
     """A vector a of the body and its images X_1 a, X_2 a, X_J a (empty if unused).
 
-    Axes as the tangent likes them: `[3, *n]`, so that components lie apart in memory.
+    Axes as the tangent likes them: `[3, *n]`, so that components lie apart in memory; or several
+    vectors at once, `[3, k, *n]`.
     """
 
     X: Tensor
@@ -33,14 +34,18 @@ class Along(NamedTuple):
     two: Tensor
     volume: Tensor
 
+    def rolled(self) -> "Along":
+        """Of several vectors, each in the place of the one before, the first in the last."""
+        return Along(*(value.roll(-1, 1) if value.numel() else value for value in self))
+
 
 @runtime_checkable
 class Tangent(Protocol):
-    """A at given F, as its contraction with pairs of vectors."""
+    """A at given F, as its contraction with pairs of vectors, or several at once."""
 
-    def along(self, a: Float[Tensor, "*n 3"]) -> Along: ...
+    def along(self, a: Float[Tensor, "*k 3"]) -> Along: ...
 
-    def acoustic(self, a: Along, b: Along) -> Float[Tensor, "*n 3 3"]: ...
+    def acoustic(self, a: Along, b: Along) -> Float[Tensor, "*k 3 3"]: ...
 
 
 class Curvatures(NamedTuple):
@@ -76,7 +81,7 @@ class IsotropicTangent:
         self.I1, self.W = I1, W
         self.twice = None if W.W1 is None else 2 * W.W1
 
-    def along(self, a: Float[Tensor, "*n 3"]) -> Along:
+    def along(self, a: Float[Tensor, "*k 3"]) -> Along:
         a = _first(a, 1)
         f = 2 * _times(self.F, a)
         two = f.new_empty(0)
@@ -85,7 +90,7 @@ class IsotropicTangent:
             two = self.I1 * f - 2 * _times(self.F, C)
         return Along(a, f, two, _times(self.cof, a))
 
-    def acoustic(self, a: Along, b: Along) -> Float[Tensor, "*n 3 3"]:
+    def acoustic(self, a: Along, b: Along) -> Float[Tensor, "*k 3 3"]:
         """Q(a, b), axes [i, k]."""
         W, dot = self.W, (a.X * b.X).sum(0)
         found = self._curved(a, b)
@@ -117,14 +122,14 @@ class IsotropicTangent:
                     right = _sum(right, weight * image)
             if right is not None:
                 found = _sum(found, left[:, None] * right[None])
-        return torch.zeros_like(self.F) if found is None else found
+        return torch.zeros_like(a.X[:, None] * b.X[None]) if found is None else found
 
     def _of_second_invariant(self, a: Along, b: Along, dot: Tensor) -> Tensor:
         """4 f gᵀ - 2 g fᵀ - 2 a·b F Fᵀ; `one` is twice f."""
         outer = a.one[:, None] * b.one[None]
         inner = outer - outer.transpose(0, 1) / 2
         spatial = torch.stack([_times(self.F, row) for row in self.F])
-        return inner - 2 * dot * spatial
+        return inner - 2 * dot * beside(spatial, dot)
 
 
 def full(tangent: Tangent, like: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 3 3 3 3"]:
@@ -140,8 +145,15 @@ def _first(value: Tensor, axes: int) -> Tensor:
     return value.movedim(tuple(range(-axes, 0)), tuple(range(axes)))
 
 
+def beside(matrix: Float[Tensor, "3 3 *n"], values: Float[Tensor, "*k"]) -> Tensor:
+    """The matrix with axes of length one before `*n`, where `*k` has more."""
+    n = matrix.shape[2:]
+    return matrix.reshape(3, 3, *(1,) * (values.ndim - len(n)), *n)
+
+
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:
-    """Matrix `[3, 3, *n]` times vector `[3, *n]`."""
+    """Matrix `[3, 3, *n]` times vector or vectors `[3, *n]`, `[3, k, *n]`."""
+    matrix = beside(matrix, vector[0])
     found = matrix[:, 0] * vector[0]
     return found.addcmul_(matrix[:, 1], vector[1]).addcmul_(matrix[:, 2], vector[2])
 

@@ -164,10 +164,8 @@ class MeshContact:
         found = self.stiffness * touching[:, None, None] * (n[:, :, None] * n[:, None, :])
         limit = friction * memory[0]
         if law.rubs(limit):
-            T = law.tangential(n)
-            found = (
-                found + T @ law.traction_slope(self._slip(u, before, memory), limit, self.stick) @ T
-            )
+            slip = self._slip(u, before, memory)
+            found = found + law.traction_slope(slip, limit, self.stick, law.tangential(n))
         found = (self.areas[:, None, None] * found)[pairs.paired]
         signs = torch.cat([torch.ones_like(pairs.weights[:, :1]), -pairs.weights], 1)[pairs.paired]
         i, j = torch.triu_indices(signs.shape[1], signs.shape[1])

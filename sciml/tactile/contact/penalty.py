@@ -16,9 +16,10 @@ it was done: gradients are those of the numbers that came out.
 The laws are in `physics.contact`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from torch import Tensor
 from sciml.contracts import UserError
 from sciml.physics import contact as law
 from sciml.tactile.contact.points import Points
-from sciml.tactile.contact.pose import into_frame
+from sciml.tactile.contact.pose import rotation
 from sciml.tactile.contact.rigid import Rigid, curvature
 from sciml.tactile.elements import Elements
 from sciml.tactile.simulator.newton import Unconverged
@@ -39,6 +40,18 @@ TOUCHING = 1e-8
 BETWEEN = (0.2, 0.4, 0.6, 0.8)
 #: λ (or the lagged pressure), s_0 and the solid's pose at the start of a step.
 Memory = tuple[Tensor, Tensor, Tensor]
+
+
+class Felt(NamedTuple):
+    """What the points meet: y, R, g, n, p, the last solve's μ p, and s (None where none rubs)."""
+
+    y: Tensor
+    R: Tensor
+    gap: Tensor
+    n: Tensor
+    p: Tensor
+    limit: Tensor
+    slip: Tensor | None
 
 
 @final
@@ -94,12 +107,10 @@ class RigidContact:
     def energy(
         self, u: Tensor, before: Tensor, pose: Tensor, friction: Tensor, *memory: Tensor
     ) -> Float[Tensor, ""]:
-        y, _, gap, _ = self._place(u, pose)
-        stored = law.energy(gap, self.stiffness, self._multiplier(memory))
-        limit = friction * memory[0]
-        if law.rubs(limit):
-            slip = self._slip(y, before, memory)
-            stored = stored + law.traction_energy(slip, limit, self.stick)
+        felt = self._felt(u, before, pose, friction, *memory)
+        stored = law.energy(felt.gap, self.stiffness, self._multiplier(memory))
+        if felt.slip is not None:
+            stored = stored + law.traction_energy(felt.slip, felt.limit, self.stick)
         return (self.areas * stored).sum()
 
     def force(
@@ -127,8 +138,8 @@ class RigidContact:
         memory: tuple[Tensor, ...],
         curved: bool,
     ) -> Tensor:
-        y, R, gap, n = self._place(u, pose)
-        p = law.pressure(gap, self.stiffness, self._multiplier(memory))
+        felt = self._felt(u, before, pose, friction, *memory)
+        y, R, n, p = felt.y, felt.R, felt.n, felt.p
         found = torch.zeros(len(y), 3, 3, dtype=y.dtype)
         near = torch.nonzero(p > 0)[:, 0]
         if len(near):
@@ -136,11 +147,9 @@ class RigidContact:
             found[near] = self.stiffness * m[:, :, None] * m[:, None, :]
             if curved:
                 found[near] -= p[near, None, None] * curvature(self.solid, y[near])
-        limit = friction * memory[0]
-        if law.rubs(limit):
-            slope = law.traction_slope(self._slip(y, before, memory), limit, self.stick)
+        if felt.slip is not None:
             T = self._begun(before, memory)[1]
-            found = found + T @ slope @ T
+            found = found + law.traction_slope(felt.slip, felt.limit, self.stick, T)
         return self.points.blocks(R @ found @ R.T)
 
     # ---- memory ---------------------------------------------------------------------------------
@@ -194,13 +203,11 @@ class RigidContact:
         self, u: Tensor, before: Tensor, pose: Tensor, friction: Tensor, *memory: Tensor
     ) -> Float[Tensor, "q 3"]:
         """Force per area at rest, Pa, with which the solid acts on the points."""
-        y, R, gap, n = self._place(u, pose)
-        p = law.pressure(gap, self.stiffness, self._multiplier(memory))
-        found = p[:, None] * n
-        limit = friction * memory[0]
-        if law.rubs(limit) or limit.requires_grad:
-            found = found - law.traction(self._slip(y, before, memory), limit, self.stick)
-        return found @ R.T
+        felt = self._felt(u, before, pose, friction, *memory)
+        found = felt.p[:, None] * felt.n
+        if felt.slip is not None:
+            found = found - law.traction(felt.slip, felt.limit, self.stick)
+        return found @ felt.R.T
 
     def wrench(
         self, u: Tensor, before: Tensor, pose: Tensor, friction: Tensor, *memory: Tensor
@@ -236,31 +243,58 @@ class RigidContact:
 
     def _place(self, u: Tensor, pose: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """y, R, g and n."""
-        y, R = into_frame(self.points.at(u), pose)
+        return self._kept("place", self._placed, u, pose)
+
+    def _placed(self, u: Tensor, pose: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        R = self._kept("turn", rotation, pose[3:])
+        y = (self.points.at(u) - pose[:3]) @ R
         gap, n = self.solid.distance(y)
         return y, R, gap, n
 
     def _multiplier(self, memory: tuple[Tensor, ...]) -> Tensor:
         return memory[0] if self.penetration is not None else torch.zeros_like(memory[0])
 
-    def _begun(self, before: Tensor, memory: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """y_0 and T `[q, 3, 3]`; found once for the many calls of one step without gradients."""
-        last, pose = self._latest, memory[2]
-        free = not torch.is_grad_enabled()
-        if free and last and last[0] is before and last[1] is pose:
-            return last[2], last[3]
-        y, _, _, n = self._place(before, pose)
-        n = n / n.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-        T = law.tangential(n)
-        if free:
-            self._latest[:] = [before, pose, y, T]
-        return y, T
+    def _felt(
+        self, u: Tensor, before: Tensor, pose: Tensor, friction: Tensor, *memory: Tensor
+    ) -> Felt:
+        return self._kept("felt", self._feel, u, before, pose, friction, *memory)
 
-    @cached_property
-    def _latest(self) -> list[Tensor]:
-        return []
+    def _feel(
+        self, u: Tensor, before: Tensor, pose: Tensor, friction: Tensor, *memory: Tensor
+    ) -> Felt:
+        y, R, gap, n = self._place(u, pose)
+        p = law.pressure(gap, self.stiffness, self._multiplier(memory))
+        limit = friction * memory[0]
+        rubs = law.rubs(limit) or limit.requires_grad
+        return Felt(y, R, gap, n, p, limit, self._slip(y, before, memory) if rubs else None)
+
+    def _begun(self, before: Tensor, memory: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """y_0 and T `[q, 3, 3]`."""
+        return self._kept("begin", self._begin, before, memory[2])
+
+    def _begin(self, before: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
+        y, _, _, n = self._placed(before, pose)
+        n = n / n.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+        return y, law.tangential(n)
 
     def _slip(self, y: Tensor, before: Tensor, memory: tuple[Tensor, ...]) -> Tensor:
         y_0, T = self._begun(before, memory)
         way = memory[1] + y - y_0
         return (T @ way[:, :, None])[:, :, 0]
+
+    def _kept(self, name: str, function: Callable[..., Any], *given: Tensor) -> Any:
+        """The function's value, found once for the many calls at one state without gradients."""
+        if torch.is_grad_enabled():
+            return function(*given)
+        key = [(value.data_ptr(), value._version) for value in given]
+        if name not in self._last or self._last[name][0] != key:
+            self._last[name] = (
+                key,
+                given,
+                function(*given),
+            )  # `given` stay alive, so keys are theirs
+        return self._last[name][2]
+
+    @cached_property
+    def _last(self) -> dict[str, Any]:
+        return {}

@@ -25,6 +25,14 @@ class Rigid(Protocol):
         """d, m, and its gradient n."""
 
 
+@runtime_checkable
+class Curved(Rigid, Protocol):
+    """A solid that knows the curvature of its distance in closed form."""
+
+    def curvature(self, y: Float[Tensor, "q 3"]) -> Float[Tensor, "q 3 3"]:
+        """H, 1/m."""
+
+
 @final
 @dataclass(frozen=True)
 class HalfSpace:
@@ -33,6 +41,9 @@ class HalfSpace:
     def distance(self, y: Float[Tensor, "q 3"]) -> tuple[Float[Tensor, " q"], Float[Tensor, "q 3"]]:
         up = torch.tensor([0.0, 0.0, 1.0], dtype=y.dtype)
         return y[:, 2], up.expand_as(y) + 0 * y
+
+    def curvature(self, y: Float[Tensor, "q 3"]) -> Float[Tensor, "q 3 3"]:
+        return y.new_zeros(len(y), 3, 3)
 
 
 @final
@@ -47,6 +58,11 @@ class Ball:
 
     def distance(self, y: Float[Tensor, "q 3"]) -> tuple[Float[Tensor, " q"], Float[Tensor, "q 3"]]:
         return _rounded(y, self.radius)
+
+    def curvature(self, y: Float[Tensor, "q 3"]) -> Float[Tensor, "q 3 3"]:
+        length = y.norm(dim=-1).clamp(min=1e-300)[:, None, None]
+        n = y[:, :, None] / length
+        return (torch.eye(3, dtype=y.dtype) - n * n.mT) / length
 
 
 @final
@@ -122,7 +138,9 @@ class Punch:
 
 
 def curvature(solid: Rigid, y: Float[Tensor, "q 3"]) -> Float[Tensor, "q 3 3"]:
-    """H, 1/m, by differentiating n point by point."""
+    """H, 1/m: the solid's own, or by differentiating n point by point."""
+    if isinstance(solid, Curved):
+        return solid.curvature(y)
     with torch.enable_grad():
         at = y.detach().requires_grad_()
         n = solid.distance(at)[1]

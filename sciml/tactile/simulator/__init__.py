@@ -4,7 +4,7 @@ from sciml.tactile.simulator.external import DeadLoad, External, Moving, Remembe
 from sciml.tactile.simulator.march import Simulator
 from sciml.tactile.simulator.newton import Newton
 from sciml.tactile.simulator.schemes import BDF2, BackwardEuler, QuasiStatic, Scheme, State, at_rest
-from sciml.tactile.simulator.solver import pardiso, superlu
+from sciml.tactile.simulator.solver import superlu
 from sciml.tactile.simulator.trajectory import Moment, StepRefused, Trajectory
 
 __all__ = [
@@ -23,6 +23,5 @@ __all__ = [
     "StepRefused",
     "Trajectory",
     "at_rest",
-    "pardiso",
     "superlu",
 ]

@@ -32,7 +32,7 @@ from sciml.tactile.simulator.newton import AnyBalance, AnySolver, Newton
 from sciml.tactile.simulator.solver import superlu
 
 #: Share of the largest right side met so far to which adjoint systems are solved.
-ADJOINT = 1e-10
+ADJOINT = 1e-9
 
 
 @final

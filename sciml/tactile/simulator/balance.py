@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from sciml.physics.hyperelasticity.isotropic import Isotropic
 from sciml.tactile.elements import Elements
 from sciml.tactile.materials import Solid
 from sciml.tactile.pattern import Pattern
@@ -60,7 +61,7 @@ class Body:
         self._fixed = [term for term in self.terms if not isinstance(term, Moving)]
         self._room = pairs([term for term in self.terms if isinstance(term, Moving)])
         self.pattern = self._laid_out()
-        self.stiffness = Stiffness(elements)
+        self._assemblies: dict[bool, tuple[Stiffness, Tensor, np.ndarray]] = {}
 
     def couple(self, u: Tensor, parameters: Sequence[Sequence[Tensor]]) -> None:
         """Makes room in the pattern for what the terms couple at u; it never shrinks.
@@ -96,6 +97,19 @@ class Body:
         found = np.zeros((len(self.nodes), 3))
         found.reshape(-1)[self.components] = values
         return found
+
+    def assembly(self, rounded: bool) -> tuple[Stiffness, Tensor, Float[np.ndarray, "3 3 v"]]:
+        """What tangents are assembled with: gradients, weights, and room for all blocks.
+
+        The room is written over by every tangent of the same precision.
+        """
+        if rounded not in self._assemblies:
+            kind = torch.float32 if rounded else torch.float64
+            stiffness = Stiffness(self.elements, kind)
+            room = torch.empty((3, 3, self.elements.mass.size + self._term_pairs), dtype=kind)
+            weights = self.elements.weights_tensor.to(kind)
+            self._assemblies[rounded] = stiffness, weights, room.numpy()
+        return self._assemblies[rounded]
 
     @cached_property
     def mass_blocks(self) -> Float[np.ndarray, "9 b"]:
@@ -215,38 +229,44 @@ class Balance:
             scale = max(scale, float(np.linalg.norm(push)))
             residual = residual + push
         for term, parameters in zip(self.body.terms, self.parameters, strict=True):
-            energies.append(term.energy(torch.from_numpy(u), self.before, *parameters).item())
-            force = term.force(torch.from_numpy(u), self.before, *parameters).numpy()
+            at = torch.from_numpy(u)
+            energies.append(term.energy(at, self.before, *parameters).item())
+            force = term.force(at, self.before, *parameters).numpy()
             scale = max(scale, float(np.linalg.norm(force)))
             residual = residual + force
         return Evaluation(u, sum(energies), sum(map(abs, energies)), residual, scale, F)
 
     def tangent(
-        self, u: Float[np.ndarray, "n 3"], F: Tensor, far: bool = False
+        self, u: Float[np.ndarray, "n 3"], F: Tensor, far: bool = False, rounded: bool = False
     ) -> Float[np.ndarray, "9 b"]:
-        """K at u in blocks of node pairs (see `Pattern`); `F` is that of u.
+        """K at u in blocks of node pairs (see `Pattern`).
 
-        `far` from balance, terms leave out what would make it indefinite there (`external`).
+        Args:
+            u: displacement.
+            F: that of u.
+            far: from balance, where terms leave out what would make K indefinite (`external`).
+            rounded: in single precision, enough to lead to a balance but not to judge one.
         """
         body = self.body
         body.couple(torch.from_numpy(u), self.parameters)
-        tangent = self.solid.tangent(F, body.elements.weights_tensor)
-        parts = [body.stiffness(tangent).reshape(3, 3, -1)]
+        stiffness, weights, blocks = body.assembly(rounded)
+        filled = body.elements.mass.size
+        stiffness(self.solid.tangent(F.to(weights.dtype), weights), blocks)
         moving = []
         for term, parameters in zip(body.terms, self.parameters, strict=True):
             slope = term.convex_blocks if far and isinstance(term, Convex) else term.blocks
-            blocks = slope(torch.from_numpy(u), self.before, *parameters)
-            blocks = blocks.permute(1, 2, 0).numpy()
+            own = slope(torch.from_numpy(u), self.before, *parameters).permute(1, 2, 0).numpy()
             if isinstance(term, Moving):
-                moving.append(
-                    (term.coupled(torch.from_numpy(u), *parameters), blocks.reshape(9, -1))
-                )
+                moving.append((term.coupled(torch.from_numpy(u), *parameters), own.reshape(9, -1)))
             else:
-                parts.append(blocks)
-        found = body.pattern.blocks(np.concatenate(parts, -1) if len(parts) > 1 else parts[0])
-        for coupled, blocks in moving:
-            body.pattern.add(found, coupled, blocks)
-        return found + self.inertia * body.mass_blocks if self.inertia else found
+                blocks[:, :, filled : filled + own.shape[-1]] = own
+                filled += own.shape[-1]
+        found = body.pattern.blocks(blocks)
+        for coupled, own in moving:
+            body.pattern.add(found, coupled, own)
+        if self.inertia:
+            found += self.inertia * body.mass_blocks
+        return found
 
     def among_free(self, tangent: Float[np.ndarray, "9 b"]) -> csr_matrix:
         """K of the free unknowns."""
@@ -278,4 +298,6 @@ class Balance:
             weights: of the quadrature points.
             u, lam: the unknowns and λ.
         """
+        if isinstance(solid, Isotropic):
+            return (weights * solid.work(F, along)).sum()
         return (along * weights[..., None, None] * solid.stress(F)).sum()

@@ -19,6 +19,8 @@ from sciml.tactile.simulator.solver import Solve, superlu
 
 #: Share of the diagonal of B diag(K)⁻¹ Bᵀ that is added to C in a factor.
 REGULARISED = 1e-6
+#: Share of the right side down to which a new factor is used.
+FRESH = 1e-8
 #: Share of the right side that a new factor may leave before the matrix is called singular.
 SINGULAR = 1e-2
 
@@ -75,7 +77,7 @@ class SaddleSolver:
                 return x
         self.factor = factor(S)
         self.factors += 1
-        x, left = gmres(S, b, self.factor, self.steps, tolerance * size)
+        x, left = gmres(S, b, self.factor, self.steps, min(tolerance, FRESH) * size)
         if not left <= SINGULAR * size:
             raise RuntimeError("the saddle is singular")
         return x

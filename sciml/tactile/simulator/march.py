@@ -63,7 +63,7 @@ class Simulator:
         factorise: Factorise | None = None,
     ) -> None:
         self.elements, self.scheme = elements, scheme or QuasiStatic()
-        self.newton, self.factorise = newton or Newton(), factorise or available()
+        self.newton, self.factorise = newton or Newton(), factorise
         mask = _held(elements, held)
         if not mask.any(0).all() and isinstance(self.scheme, QuasiStatic):
             raise UserError(
@@ -109,7 +109,7 @@ class Simulator:
         if motion is None:
             motion = torch.zeros(steps + 1, len(self.held), 3, dtype=torch.float64)
         self._refuse_misfits(material, steps, motion, parameters)
-        kind = partial(Solver, self.factorise)
+        kind: Callable[[int], Solver | SaddleSolver] = self._solver
         if isinstance(material.solid(), MixedSolid):
             kind = SaddleSolver
         adjoint = Adjoint(kind(ADJOINT_STEPS))
@@ -117,6 +117,9 @@ class Simulator:
         journey = Journey(self.body, self.scheme, self.newton, forward, adjoint, observe)
         course = Course(material, motion, tuple(tuple(values) for values in parameters))
         return journey(state, course, _segments(checkpoints, steps))
+
+    def _solver(self, steps: int) -> Solver:
+        return Solver(self.factorise or available(), steps)
 
     def _refuse_misfits(
         self, material: Material, steps: int, motion: Tensor, parameters: Sequence[Sequence[Tensor]]

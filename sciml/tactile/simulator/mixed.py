@@ -110,8 +110,10 @@ class MixedBalance:
         """Of ½ ‖r‖² along d."""
         return float(r @ (S @ d))
 
-    def tangent(self, y: np.ndarray, F: Tensor, far: bool = False) -> SaddleTangent:
-        """K, B and C at y; `F` is that of y, `far` as in `Balance`."""
+    def tangent(
+        self, y: np.ndarray, F: Tensor, far: bool = False, rounded: bool = False
+    ) -> SaddleTangent:
+        """K, B and C at y; `F` is that of y, `far` as in `Balance`; never rounded."""
         u, p = self._at_points(y)
         blocks = replace(self.displaced, solid=self.solid.under(p)).tangent(u, F, far)
         coupling = self.scale * self.pressure.coupling(self.solid.spread(F))

@@ -7,33 +7,42 @@ quicker and is used where it is installed.
 Source: J. Nocedal, S. J. Wright, Numerical Optimization, 2nd ed. (2006), algorithm 5.3.
 """
 
-import os
-import sys
 from collections.abc import Callable
-from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, final
-from weakref import finalize
+from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
-from scipy.sparse import csr_matrix, triu
+from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import splu
 
 #: Solves K x = b for `b [k]`.
 Solve = Callable[[np.ndarray], np.ndarray]
-#: Factors a matrix whose unknowns are in a fill-reducing order already.
-Factorise = Callable[[csr_matrix], Solve]
+#: Share of the right side that a new factor may leave: a rounded one must show what it is worth.
+FRESH = 1e-6
+#: Conjugate gradients end early where even this many times the steps left would not do.
+HOPE = 1.5
 
 
-def superlu(K: csr_matrix) -> Solve:
+@runtime_checkable
+class Factorise(Protocol):
+    """Factors a matrix whose unknowns are in a fill-reducing order already."""
+
+    def __call__(self, K: csr_matrix, rounded: bool = False) -> Solve:
+        """`rounded`: the factor only has to precondition.
+
+        Raises:
+            RuntimeError: K is singular, or of a kind that is refused.
+        """
+
+
+def superlu(K: csr_matrix, rounded: bool = False) -> Solve:
     """Factors by scipy's SuperLU, symmetric in structure; a zero pivot is left to the caller.
 
     Raises:
         RuntimeError: K is singular.
     """
     factor = splu(
-        K.T,  # the same matrix, by compressed columns
+        K.T.astype(np.float64),  # the same matrix, by compressed columns
         permc_spec="NATURAL",
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
@@ -41,44 +50,13 @@ def superlu(K: csr_matrix) -> Solve:
     return factor.solve
 
 
-def pardiso(K: csr_matrix) -> Solve:
-    """Factors by MKL's PARDISO, symmetric positive definite; other matrices are refused.
-
-    Raises:
-        RuntimeError: K is not positive definite.
-    """
-    from pypardiso import PyPardisoSolver
-    from pypardiso.pardiso_wrapper import PyPardisoError
-
-    _locate_mkl()
-    solver, upper = PyPardisoSolver(mtype=2), triu(K, format="csr")
-    solver.set_iparm(1, 1)  # all settings as given, that is zero: no refinement of solutions …
-    solver.set_iparm(2, 2)  # … but METIS' order
-    try:
-        solver.factorize(upper)
-    except PyPardisoError as error:
-        solver.free_memory(everything=True)
-        raise RuntimeError(str(error)) from None
-
-    def solve(b: np.ndarray) -> np.ndarray:
-        solver.set_phase(33)  # its own `solve` first compares the whole matrix, as long as solving
-        return solver._call_pardiso(upper, b)
-
-    finalize(solve, solver.free_memory, everything=True)
-    return solve
-
-
-@cache
-def _locate_mkl() -> None:
-    """pypardiso would search the whole environment for its library at every factor."""
-    places = sorted(Path(sys.prefix, "lib").glob("*mkl_rt*"))
-    if places:
-        os.environ.setdefault("PYPARDISO_MKL_RT", str(places[0]))
-
-
 def available() -> Factorise:
-    """PARDISO where it is installed, else SuperLU."""
-    return pardiso if find_spec("pypardiso") else superlu
+    """PARDISO where it is installed, else SuperLU; for one sequence of systems."""
+    if find_spec("pypardiso") is None:
+        return superlu
+    from sciml.tactile.simulator.pardiso import Pardiso
+
+    return Pardiso()
 
 
 @final
@@ -116,37 +94,45 @@ class Solver:
         """
         x, left = np.zeros_like(b), b
         if self.factor is not None:
-            x, left = self._conjugate_gradients(K, b, tolerance)
+            x, left = self._conjugate_gradients(K, b, tolerance * np.linalg.norm(b))
             size, all_of_it = np.linalg.norm(left), np.linalg.norm(b)
             if size <= tolerance * all_of_it:
                 return x
             self.factor = None
             if size <= enough * all_of_it:
                 return x
-        self.factor = self.factorise(K)
-        self.factors += 1
+        goal = min(tolerance, FRESH) * np.linalg.norm(b)
+        for rounded in (True, False):
+            self.factor = self.factorise(K, rounded)
+            self.factors += 1
+            dx, left = self._conjugate_gradients(K, left, goal)
+            x = x + dx
+            if np.linalg.norm(left) <= goal:
+                return x
         x = x + self.factor(left)
-        return x + self.factor(b - K @ x) if tolerance < 1e-8 else x
+        return x + self.factor(b - K @ x)
 
     def _conjugate_gradients(
-        self, K: csr_matrix, b: np.ndarray, tolerance: float
+        self, K: csr_matrix, b: np.ndarray, goal: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """x and b - K x; nothing is gained where K or the factor is not positive definite."""
         precondition: Any = self.factor
-        goal = tolerance * np.linalg.norm(b)
         x, r = np.zeros_like(b), b.copy()
-        p, last = np.zeros_like(b), 1.0
-        for _ in range(self.steps):
+        p, last, began = np.zeros_like(b), 1.0, np.linalg.norm(b)
+        for step in range(1, self.steps + 1):
             z = precondition(r)
             rz = r @ z
             p = z + (rz / last) * p
             last = rz
-            q = K @ p
+            q = K @ p.astype(K.dtype, copy=False)
             curvature = p @ q
             if not (rz > 0 and curvature > 0):
                 return np.zeros_like(b), b
             x += (rz / curvature) * p
             r -= (rz / curvature) * q
-            if np.linalg.norm(r) <= goal:
+            size = np.linalg.norm(r)
+            if size <= goal or (
+                step > 2 and began * (size / began) ** (HOPE * self.steps / step) > goal
+            ):
                 break
         return x, r

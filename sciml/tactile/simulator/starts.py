@@ -11,6 +11,9 @@ from sciml.tactile.simulator.adjoint import March
 from sciml.tactile.simulator.newton import AnyBalance
 from sciml.tactile.simulator.schemes import State
 
+#: Of a step, over which the slope along its path is taken.
+PART = 1e-5
+
 
 def starts(
     balance: AnyBalance,
@@ -50,8 +53,8 @@ def responded(
     """
     body, start, u = balance.body, balance.with_parameters(then), balance.parts(at)[0]
     moved = (body.with_motion(u, motion) - u).reshape(-1)[body.pattern.held]
-    tangent = start.tangent(at, body.elements.deformation(u))
-    push = start.of_held(tangent).T @ moved
+    tangent = start.tangent(at, body.elements.deformation(u), rounded=True)
+    push = start.of_held(tangent).T @ moved if moved.any() else np.zeros(at.size)
     push[: u.size] += _pushed(balance, then, u).reshape(-1)
     found = np.zeros(at.size)
     found[body.pattern.held] = moved
@@ -65,23 +68,13 @@ def responded(
 def _pushed(
     balance: AnyBalance, then: tuple[tuple[Tensor, ...], ...], u: np.ndarray
 ) -> Float[np.ndarray, "n 3"]:
-    """∂r/∂θ Δθ of all terms, by differentiating the slope of the work λ·r along Δθ in λ."""
+    """∂r/∂θ Δθ of all terms, by a quotient of differences over a small part of Δθ."""
     at, found = torch.from_numpy(u), np.zeros_like(u)
     for term, old, new in zip(balance.body.terms, then, balance.parameters, strict=True):
-        changed = [k for k, (a, b) in enumerate(zip(old, new, strict=True)) if not a.equal(b)]
-        if not changed:
+        pairs = list(zip(old, new, strict=True))
+        on = [a if a.equal(b) else torch.lerp(a, b, PART) for a, b in pairs]
+        if all(a is b for a, b in zip(old, on, strict=True)):
             continue
-        with torch.enable_grad():
-            values = [value.detach().requires_grad_(k in changed) for k, value in enumerate(old)]
-            weight = torch.zeros_like(at).requires_grad_()
-            work = (weight * term.force(at, balance.before, *values)).sum()
-            inputs = [values[k] for k in changed]
-            slopes = torch.autograd.grad(work, inputs, create_graph=True, allow_unused=True)
-            along = [
-                (slope * (new[k] - old[k]).detach()).sum()
-                for slope, k in zip(slopes, changed, strict=True)
-                if slope is not None and slope.requires_grad
-            ]
-            if along:
-                found += torch.autograd.grad(sum(along), weight)[0].numpy()
+        gained = term.force(at, balance.before, *on) - term.force(at, balance.before, *old)
+        found += gained.detach().numpy() / PART
     return found
