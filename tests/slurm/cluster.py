@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
@@ -115,39 +115,31 @@ class Cluster:
 
     def down(self) -> None:
         """Ends jobs and daemons, politely and then not."""
-        if self._pid("slurmctld"):
+        if self.processes():
             self.run(["scancel", "--signal=KILL", "--full", "--partition=debug"], check=False)
             self.run(["scancel", "--partition=debug"], check=False)
             queue = ["squeue", "--noheader"]
             until(lambda: not self.run(queue, check=False).strip(), 10, fails=False)
-        daemons = [f"slurmd-n{i}" for i in _numbers()] + ["slurmctld", "munged"]
         for number in (signal.SIGTERM, signal.SIGKILL):
-            for name in daemons:
-                if pid := self._pid(name):
+            for pid in self.processes():
+                with suppress(ProcessLookupError):
                     os.kill(pid, number)
-            until(lambda: not any(map(self._pid, daemons)), 5, fails=False)
+            until(lambda: not self.processes(), 5, fails=False)
 
-    def _pid(self, name: str) -> int | None:
-        """The process of a daemon that still runs; a zombie that waits for its parent does not."""
-        try:
-            pid = int((self.root / "run" / f"{name}.pid").read_text())
-            status = Path(f"/proc/{pid}/status").read_text()
-        except (OSError, ValueError):
-            return None
-        lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-        is_ours = lines["Name"] == name.split("-")[0] and not lines["State"].startswith("Z")
-        return pid if is_ours else None
+    def processes(self) -> list[int]:
+        """Daemons and jobs that were told of this cluster's files and still run.
 
-    def processes(self) -> list[str]:
-        """Commands that still run with this cluster's folder in them."""
+        Pid files say too little: a slurmd that waits for a step has deleted its own.
+        """
+        ours = f"SLURM_CONF={self.configuration}"
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            except OSError:
-                continue
-            if any(str(self.root) in word for word in words) and int(folder.name) != os.getpid():
-                found.append(" ".join(words))
+            with suppress(OSError):  # it may have ended; a zombie has no variables left
+                variables = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+                is_daemon = (folder / "comm").read_text().startswith(("slurm", "munge"))
+                is_job = any(variable.startswith("SLURM_JOB_ID=") for variable in variables)
+                if ours in variables and (is_daemon or is_job):
+                    found.append(int(folder.name))
         return found
 
     def listening(self) -> list[int]:
