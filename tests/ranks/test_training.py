@@ -20,15 +20,32 @@ from sciml.training import checkpoint
 
 #: Columns of the history that are of the machine.
 CLOCKS = ("cpu_s", "wall_s")
+#: That the ranks have for all their cases, on a busy machine too.
+SECONDS = 1200
+pytestmark = pytest.mark.timeout(2 * SECONDS)
+
+
+#: A PINN and a forecaster; the others are slow together.
+QUICK = ("annealing_rad", "weather_relobralo")
+REST = tuple(name for name in CASES if name not in QUICK)
+every = pytest.mark.parametrize(
+    ("folders", "name"),
+    [pytest.param(QUICK, name, id=name) for name in QUICK]
+    + [pytest.param(REST, name, id=name, marks=pytest.mark.slow) for name in REST],
+    indirect=["folders"],
+)
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Path]]:
-    """Where one process and two ranks have left their ends, by number of ranks."""
+def folders(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[int, Path]]:
+    """Where one process and two ranks have left the ends of some cases, by number of ranks."""
     folders = {ranks: tmp_path_factory.mktemp(f"ranks{ranks}") for ranks in (1, 2)}
     with planets.alone(tmp_path_factory.mktemp("planet")):
         for ranks, folder in folders.items():
-            for code, said in together(["-m", "ranks.trained", str(folder), str(ranks)], ranks):
+            command = ["-m", "ranks.trained", str(folder), str(ranks), *request.param]
+            for code, said in together(command, ranks, seconds=SECONDS):
                 assert code == 0, said
         yield folders
 
@@ -37,14 +54,14 @@ def end(folder: Path, name: str, rank: int) -> dict[str, torch.Tensor]:
     return torch.load(folder / f"{name}_{rank}.pt", weights_only=True)
 
 
-@pytest.mark.parametrize("name", CASES)
+@every
 def test_ranks_end_with_the_same_bits(folders, name):
     one, other = end(folders[2], name, 0), end(folders[2], name, 1)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-@pytest.mark.parametrize("name", CASES)
+@every
 def test_two_ranks_are_one_process_at_the_same_global_batch(folders, name):
     alone, together = end(folders[1], name, 0), end(folders[2], name, 0)
     assert alone.keys() == together.keys()
@@ -52,7 +69,7 @@ def test_two_ranks_are_one_process_at_the_same_global_batch(folders, name):
         torch.testing.assert_close(alone[key], together[key], rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", CASES)
+@every
 def test_their_histories_are_equal(folders, name):
     """Terms, weights, cosines, held-out terms and metrics, which are sums over unequal shares."""
     alone, together = (history(folders[ranks] / name / "history.csv") for ranks in (1, 2))
@@ -63,6 +80,8 @@ def test_their_histories_are_equal(folders, name):
         np.testing.assert_allclose(alone[key], together[key], rtol=1e-6, atol=1e-9, err_msg=key)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("folders", [REST], indirect=True, ids=["rest"])
 def test_a_checkpoint_of_pieces_goes_on_in_one_process(folders, tmp_path):
     """The file is an ordinary one: whole weights, moments and averages, in the usual order."""
     pieces, usual = (
