@@ -13,13 +13,14 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 from weakref import finalize
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from sciml.tactile.simulator.solver import Solve
+if TYPE_CHECKING:
+    from sciml.tactile.simulator.solver import Solve
 
 #: Phases of the library, and its type of matrix.
 ANALYSE, FACTOR, SOLVE, RELEASE = 11, 22, 33, -1
@@ -33,7 +34,7 @@ class Pardiso:
     def __init__(self) -> None:
         self._handles: dict[bool, _Handle] = {}
 
-    def __call__(self, K: csr_matrix, rounded: bool = False) -> Solve:
+    def __call__(self, K: csr_matrix, rounded: bool = False) -> "Solve":
         """Factors a symmetric positive definite matrix, none of whose diagonal entries is missing.
 
         Args:
