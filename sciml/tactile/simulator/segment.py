@@ -13,7 +13,7 @@ from sciml.tactile.simulator.adjoint import March, Starts, Step, advance
 from sciml.tactile.simulator.approach import approached
 from sciml.tactile.simulator.external import External, Remembering
 from sciml.tactile.simulator.newton import Unconverged
-from sciml.tactile.simulator.recomputed import recomputed
+from sciml.tactile.simulator.recomputed import recomputed, split
 from sciml.tactile.simulator.schemes import Rates, Scheme, State
 from sciml.tactile.simulator.starts import starts
 from sciml.tactile.simulator.strain import deformation
@@ -234,8 +234,9 @@ class Segment:
     ) -> tuple[Tensor, ...] | None:
         if not isinstance(term, Remembering):
             return None
-        with torch.no_grad():
-            new = term.again(u, own, kept, solves)
+        given, build = split((u, own, kept))
+        with torch.no_grad():  # of others than theirs, by which a term may know what it has found
+            new = term.again(*build(value.detach() for value in given), solves)
         if new is None or not torch.is_grad_enabled():
             return new
         return self._recomputed(term.again, u, own, kept, solves)
