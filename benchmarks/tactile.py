@@ -235,23 +235,24 @@ def evolution(seed: int, words: list[str], evaluations: int) -> dict[str, Any]:
     parts = compose.build(compose.compose("tactile_identify/default", [f"seed={seed}", *words]))
     model, seen, truth = parts.system.model, parts.system.data.seen, parts.system.metric.truth
     assert isinstance(model, Simulation)
-    unknowns, rows = list(model.parameters()), []
+    unknowns, rows, spent = list(model.parameters()), [], [0]
 
     def loss(z: np.ndarray) -> float:
         with torch.no_grad():
             for parameter, value in zip(unknowns, z, strict=True):
                 parameter.fill_(float(value))
             found = sum(r.square().mean() for r in residuals(model(), seen).values())
-        errors = {k: float(v.detach()) / truth[k] - 1 for k, v in model.values().items()}
-        rows.append({"loss": float(found), **errors})
+        spent[0] += 1
+        if not rows or float(found) < rows[-1]["loss"]:
+            errors = {k: float(v.detach()) / truth[k] - 1 for k, v in model.values().items()}
+            rows.append({"evaluation": spent[0], "loss": float(found), **errors})
         return float(found)
 
     options = {"seed": seed + 1, "maxfevals": evaluations, "verbose": -9}
     cma.CMAEvolutionStrategy(np.zeros(len(unknowns)), 0.5, options).optimize(loss)
-    least = min(range(len(rows)), key=lambda i: rows[i]["loss"])
     return {
-        "seed": seed, "evaluations": len(rows), "loss": rows[least]["loss"],
-        "errors": {k: rows[least][k] for k in truth}, "rows": rows,
+        "seed": seed, "evaluations": spent[0], "loss": rows[-1]["loss"],
+        "errors": {k: rows[-1][k] for k in truth}, "rows": rows,
     }  # fmt: skip
 
 
@@ -270,7 +271,10 @@ def keep(**parts: Any) -> dict[str, Any]:
 
 def reached(rows: list[dict[str, float]], loss: float) -> int | None:
     """The evaluation that came within `ALIKE` of a loss, None if none did."""
-    return next((i for i, row in enumerate(rows, 1) if row["loss"] <= ALIKE * loss), None)
+    numbers = (
+        row.get("evaluation", i) for i, row in enumerate(rows, 1) if row["loss"] <= ALIKE * loss
+    )
+    return next(numbers, None)
 
 
 def tables(found: dict[str, Any]) -> str:
@@ -315,7 +319,7 @@ def tables(found: dict[str, Any]) -> str:
             off = ", ".join(f"{k} {100 * v:+.1f} %" for k, v in run["errors"].items())
             lines.append(
                 f"* {name}, seed {run['seed']}: loss {run['loss']:.4f}, {off}; the gradients' loss "
-                f"after {reached(run['rows'], gradients['loss'])} of {len(run['rows'])} evaluations"
+                f"after {reached(run['rows'], gradients['loss'])} evaluations"
             )
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ import xarray
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.ticker import LogLocator
 
 from sciml.calculus.simplex import gradients
 from sciml.drawing import Drawn
@@ -104,5 +105,9 @@ def _slice(
 def _bar(axes: Axes, shown: Any, unit: str) -> None:
     """A colour bar as tall as its map, linear or logarithmic, with the unit on top."""
     bar: Any = axes.inset_axes((1.03, 0, 0.045, 1))
-    axes.figure.colorbar(shown, cax=bar).outline.set_linewidth(0.5)
+    drawn = axes.figure.colorbar(shown, cax=bar)
+    drawn.outline.set_linewidth(0.5)
+    if isinstance(shown.norm, LogNorm):
+        drawn.set_ticks(LogLocator(subs=(1.0, 2.0, 5.0)), format="%g")
+        drawn.minorticks_off()
     bar.set_title(unit, fontsize=8.5, loc="left", pad=4)
