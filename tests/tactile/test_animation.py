@@ -63,3 +63,4 @@ def test_outlines_lie_on_the_solid() -> None:
         distance = solid.distance(torch.from_numpy(pieces.reshape(-1, 3)))[0]
         np.testing.assert_allclose(distance, 0, atol=1e-10)
     assert outline(HalfSpace(), 0.02) is None, "its origin is on its surface, not inside"
+    assert outline(Ball(0.008), 0.006) is None, "all of it is further away"

@@ -112,7 +112,7 @@ def outline(solid: Rigid, reach: float) -> Float[np.ndarray, "p 2 3"] | None:
         reach: m; what is further from the origin is left out.
 
     Returns:
-        m; None of a solid whose origin is not inside it.
+        m; None of a solid whose origin is not inside it, or that is all further away.
     """
     if float(solid.distance(torch.zeros(1, 3, dtype=torch.float64))[0]) >= 0:
         return None
@@ -136,4 +136,5 @@ def outline(solid: Rigid, reach: float) -> Float[np.ndarray, "p 2 3"] | None:
     across = np.stack([found[:, :-1], found[:, 1:]], 2).reshape(-1, 2, 3)
     along = np.stack([found[:-1], found[1:]], 2).reshape(-1, 2, 3)
     pieces = np.concatenate([across, along])
-    return pieces[(np.linalg.norm(pieces, axis=-1) < 0.999 * reach).all(1)]
+    near = pieces[(np.linalg.norm(pieces, axis=-1) < 0.999 * reach).all(1)]
+    return near if len(near) else None
