@@ -11,8 +11,10 @@ import pytest
 from tests.trained_elsewhere import RUNS
 
 ROOT = Path(__file__).resolve().parents[1]
-#: One of a kind; the others are slow together.
-QUICK = ("gated network, annealing", "least squares", "identification")
+#: Gradients and residual rows; the others are slow together.
+QUICK = ("gated network, annealing", "least squares")
+#: Messages are summed in blocks on processors only, which may differ by rounding.
+ON_MESHES = ("filter network", "FastNet", "spectral loss")
 
 
 def found(folder: Path, names: tuple[str, ...]) -> dict[str, dict]:
@@ -32,10 +34,9 @@ def test_training_on_a_device_ends_as_on_the_processor(tmp_path):
 
 @pytest.mark.slow
 def test_every_kind_of_training_does(tmp_path):
-    """Messages are summed in blocks on processors only, which may differ by rounding."""
     for name, run in found(tmp_path, tuple(n for n in RUNS if n not in QUICK)).items():
         assert run["done"] > 100, f"{name}: the device was not used"
-        assert run["apart"] < 2e-3, name
+        assert run["apart"] <= (2e-3 if name in ON_MESHES else 0), name
 
 
 def test_a_device_refuses_what_lies_elsewhere():
