@@ -2,8 +2,8 @@
 
 import json
 import os
+import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -25,23 +25,23 @@ from tests.slurm.jobs import (
     training,
 )
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
+#: So that what a run has done is seen from outside while it trains.
+OFTEN = ("trainer.log_every=5", "trainer.validate_every=10")
 
 
 def test_a_signal_before_the_limit_saves_requeues_and_resumes(
     slurm: Cluster, whole: dict[str, torch.Tensor]
 ) -> None:
     """Two ranks, which draw the same batches here, so that they end where one does."""
-    submit("run", "hpc.devices=2", "trainer.log_every=5", "trainer.validate_every=10")
+    submit("run", "hpc.devices=2", "system.pause=0.1", *OFTEN)
     training("run")
-    sent = time.time()
     slurm.run(["scancel", "--signal=USR1", record.find("run").job])
-    until(lambda: Path("run/.interrupted").exists(), 60)
-    assert os.path.getmtime("run/checkpoints/last.ckpt") - sent < 5  # it looks once a second
+    until(lambda: Path("run/.interrupted").exists(), STARTS_WITHIN)
     ended("run")
     said = log("run")
-    assert said.count("stopped by SIGUSR1 after step") == 1
-    assert "going on from step" in said
+    (step,) = re.findall(r"stopped by SIGUSR1 after step (\d+) of 100", said)
+    assert f"going on from step {step}" in said
     assert same("run", whole)
 
 
@@ -70,7 +70,7 @@ def test_a_signal_before_python_runs_starts_the_job_again(here: Path) -> None:
 def test_killed_outright_it_goes_on_from_its_last_save(
     slurm: Cluster, whole: dict[str, torch.Tensor]
 ) -> None:
-    submit("run", "trainer.save_every=10")
+    submit("run", "trainer.save_every=10", "system.pause=0.1")
     until(lambda: Path("run/checkpoints/previous.ckpt").exists(), STARTS_WITHIN)
     (process,) = processes("run")
     os.kill(int(process.name), signal.SIGKILL)
@@ -85,7 +85,7 @@ def test_killed_outright_it_goes_on_from_its_last_save(
 
 
 def test_cancelled_is_cancelled(capsys: pytest.CaptureFixture[str]) -> None:
-    submit("run", "trainer.log_every=5", "trainer.validate_every=10")
+    submit("run", "system.pause=0.2", *OFTEN)
     training("run")
     sciml("cancel", "run")
     ended("run", as_="CANCELLED")
@@ -99,15 +99,14 @@ def test_cancelled_is_cancelled(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_drained_node_finishes_its_job_and_a_lost_one_hands_it_on(
     slurm: Cluster, whole: dict[str, torch.Tensor]
 ) -> None:
-    often = [f"trainer.{name}=10" for name in ("save_every", "log_every", "validate_every")]
-    submit("run", "system.pause=0.15", *often)
+    submit("run", "system.pause=0.3", "trainer.save_every=10", *OFTEN)
     training("run")
     node = record.find("run").entries()[None].nodes
     other = {"n1": "n2", "n2": "n1"}[node]
     try:
         slurm.run(["scontrol", "update", f"nodename={node}", "state=drain", "reason=test"])
         submit("next", case="toy")
-        until(lambda: state("next") == "RUNNING", 20)
+        until(lambda: state("next") == "RUNNING", STARTS_WITHIN)
         assert record.find("next").entries()[None].nodes == other
         assert state("run") == "RUNNING", log("run")
         slurm.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"])

@@ -12,7 +12,7 @@ from tests.slurm.cluster import Cluster, until
 from tests.slurm.jobs import STARTS_WITHIN, ended, log, sciml, state, submit
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 
 
 def test_two_ranks_on_one_node() -> None:
@@ -89,7 +89,11 @@ def test_as_a_user_does(slurm: Cluster, here: Path) -> None:
     environment = slurm.variables() | {"PYTHONPATH": str(ROOT)}
     for command in ([*words, *short], ["logs", "-f", "m4"], ["status", "m4"]):
         done = subprocess.run(
-            [*program, *command], env=environment, capture_output=True, text=True, timeout=200
+            [*program, *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=2 * STARTS_WITHIN,
         )
         assert done.returncode == 0, done.stderr
     assert "COMPLETED" in done.stdout and "20/20" in done.stdout
