@@ -21,8 +21,9 @@ def together(
 
     They stand under the environment that torchrun gives, one process a node.
     """
-    port = str(free_port())
-    processes = [_start(command, rank, ranks, port, more or {}, folder) for rank in range(ranks)]
+    port = free_port()
+    places = [place(rank, ranks, port) for rank in range(ranks)]
+    processes = [_start(command, here, more or {}, folder) for here in places]
     try:
         said = [process.communicate(timeout=seconds)[0] for process in processes]
     finally:
@@ -37,35 +38,31 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _start(
-    command: Sequence[str],
-    rank: int,
-    ranks: int,
-    port: str,
-    more: Mapping[str, str],
-    folder: Path,
-) -> subprocess.Popen:
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+def place(rank: int, ranks: int, port: int) -> dict[str, str]:
+    """The environment that torchrun gives to a rank, one process a node; none to a single one."""
+    if ranks == 1:
+        return {}
+    return {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
         "GLOO_SOCKET_IFNAME": "lo",
-        **more,
+        "RANK": str(rank),
+        "LOCAL_RANK": "0",
+        "GROUP_RANK": str(rank),
+        "WORLD_SIZE": str(ranks),
+        "LOCAL_WORLD_SIZE": "1",
+        "TORCHELASTIC_RUN_ID": "test",
     }
-    if ranks > 1:
-        environment |= {
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-            "RANK": str(rank),
-            "LOCAL_RANK": "0",
-            "GROUP_RANK": str(rank),
-            "WORLD_SIZE": str(ranks),
-            "LOCAL_WORLD_SIZE": "1",
-            "TORCHELASTIC_RUN_ID": "test",
-        }
+
+
+def _start(
+    command: Sequence[str], here: Mapping[str, str], more: Mapping[str, str], folder: Path
+) -> subprocess.Popen:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     return subprocess.Popen(
         [sys.executable, *command],
         cwd=folder,
-        env=environment,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path} | here | more,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -6,7 +6,8 @@ and shares that are not even.
 
 import csv
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,31 +24,31 @@ CLOCKS = ("cpu_s", "wall_s")
 #: That the ranks have for all their cases, on a busy machine too.
 SECONDS = 1200
 pytestmark = pytest.mark.timeout(2 * SECONDS)
-
-
 #: A PINN and a forecaster; the others are slow together.
 QUICK = ("annealing_rad", "weather_relobralo")
 REST = tuple(name for name in CASES if name not in QUICK)
 every = pytest.mark.parametrize(
-    ("folders", "name"),
-    [pytest.param(QUICK, name, id=name) for name in QUICK]
-    + [pytest.param(REST, name, id=name, marks=pytest.mark.slow) for name in REST],
-    indirect=["folders"],
+    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in REST)]
 )
+#: By number of ranks, where each has left its ends.
+Folders = dict[int, Path]
 
 
 @pytest.fixture(scope="module")
-def folders(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[int, Path]]:
-    """Where one process and two ranks have left the ends of some cases, by number of ranks."""
-    folders = {ranks: tmp_path_factory.mktemp(f"ranks{ranks}") for ranks in (1, 2)}
-    with planets.alone(tmp_path_factory.mktemp("planet")):
+def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Folders]]:
+    """Case → where one process and two ranks have left what it ends with."""
+
+    @cache
+    def trained(names: tuple[str, ...]) -> Folders:
+        folders = {ranks: tmp_path_factory.mktemp(f"ranks{ranks}") for ranks in (1, 2)}
         for ranks, folder in folders.items():
-            command = ["-m", "ranks.trained", str(folder), str(ranks), *request.param]
+            command = ["-m", "ranks.trained", str(folder), str(ranks), *names]
             for code, said in together(command, ranks, seconds=SECONDS):
                 assert code == 0, said
-        yield folders
+        return folders
+
+    with planets.alone(tmp_path_factory.mktemp("planet")):
+        yield lambda name: trained(QUICK if name in QUICK else REST)
 
 
 def end(folder: Path, name: str, rank: int) -> dict[str, torch.Tensor]:
@@ -55,24 +56,24 @@ def end(folder: Path, name: str, rank: int) -> dict[str, torch.Tensor]:
 
 
 @every
-def test_ranks_end_with_the_same_bits(folders, name):
-    one, other = end(folders[2], name, 0), end(folders[2], name, 1)
+def test_ranks_end_with_the_same_bits(ends, name):
+    one, other = (end(ends(name)[2], name, rank) for rank in range(2))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 @every
-def test_two_ranks_are_one_process_at_the_same_global_batch(folders, name):
-    alone, together = end(folders[1], name, 0), end(folders[2], name, 0)
+def test_two_ranks_are_one_process_at_the_same_global_batch(ends, name):
+    alone, together = (end(ends(name)[ranks], name, 0) for ranks in (1, 2))
     assert alone.keys() == together.keys()
     for key in alone:
         torch.testing.assert_close(alone[key], together[key], rtol=1e-6, atol=1e-9)
 
 
 @every
-def test_their_histories_are_equal(folders, name):
+def test_their_histories_are_equal(ends, name):
     """Terms, weights, cosines, held-out terms and metrics, which are sums over unequal shares."""
-    alone, together = (history(folders[ranks] / name / "history.csv") for ranks in (1, 2))
+    alone, together = (history(ends(name)[ranks] / name / "history.csv") for ranks in (1, 2))
     assert set(together) <= set(alone) and len(alone["step"]) > 2
     left_out = {key.partition("/")[0] for key in set(alone) - set(together)}
     assert left_out == ({"cosine", "alignment"} if name == "weather_sharded" else set())
@@ -81,9 +82,9 @@ def test_their_histories_are_equal(folders, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folders", [REST], indirect=True, ids=["rest"])
-def test_a_checkpoint_of_pieces_goes_on_in_one_process(folders, tmp_path):
+def test_a_checkpoint_of_pieces_goes_on_in_one_process(ends, tmp_path):
     """The file is an ordinary one: whole weights, moments and averages, in the usual order."""
+    folders = ends("weather_sharded")
     pieces, usual = (
         checkpoint.load(folders[ranks] / "weather_sharded/checkpoints/last.ckpt")
         for ranks in (2, 1)

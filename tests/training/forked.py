@@ -1,15 +1,10 @@
 """Ranks as forks of the test's own process: the imports are already paid for."""
 
 import os
-import socket
 import time
 from collections.abc import Callable
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from ranks.processes import free_port, place
 
 
 def start(ranks: int, work: Callable[[int], None]) -> list[int]:
@@ -22,29 +17,13 @@ def start(ranks: int, work: Callable[[int], None]) -> list[int]:
         if child == 0:
             code = 1
             try:
-                os.environ.update(_environment(rank, ranks, port))
+                os.environ.update(place(rank, ranks, port))
                 work(rank)
                 code = 0
             finally:
                 os._exit(code)
         children.append(child)
     return children
-
-
-def _environment(rank: int, ranks: int, port: int) -> dict[str, str]:
-    if ranks == 1:
-        return {}
-    return {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "GLOO_SOCKET_IFNAME": "lo",
-        "RANK": str(rank),
-        "LOCAL_RANK": "0",
-        "GROUP_RANK": str(rank),
-        "WORLD_SIZE": str(ranks),
-        "LOCAL_WORLD_SIZE": "1",
-        "TORCHELASTIC_RUN_ID": "test",
-    }
 
 
 def ended(children: list[int], within: float) -> dict[int, int]:
