@@ -214,7 +214,8 @@ def rehearse(config: Mapping[str, Any], ranks: int) -> None:
     settings, phases = _matched(rehearsed)
     balancer = _instantiate(rehearsed, "balancer")
     if settings.strategy == "fsdp":
-        refusals.require_sharding(balancer, phases)
+        objectives = getattr(_target(rehearsed.system), "objectives", ())
+        refusals.require_sharding(objectives, balancer, phases)
     given = _plain(rehearsed)[1]["system"]
     light(given, partial(_instantiate, rehearsed.system), ranks)
 
@@ -332,7 +333,7 @@ def build(config: DictConfig) -> Parts:
         processes = settings.devices * settings.nodes
         refusals.require_matches(phases, [parts.system.objective], processes)
         if settings.strategy == "fsdp":
-            refusals.require_sharding(parts.balancer, phases)
+            refusals.require_sharding([parts.system.objective], parts.balancer, phases)
         if processes > 1:  # what cannot be shared is refused before other processes are started
             parts.system.data.train_dataloader(0, processes - 1, processes)
     return parts

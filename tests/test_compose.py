@@ -122,7 +122,8 @@ def test_an_optimizer_refuses_its_settings_at_the_door() -> None:
          "phases.adam.optimizer: expected one process, got 2"),
         (["optimizer=gauss_newton", "+phases.adam.precision=float64"],
          "needs residual rows and the objective Misfit has none"),
-        (["trainer.strategy=fsdp"], "trainer: expected strategy to be auto or ddp, got 'fsdp'"),
+        (["trainer.strategy=fsdp", "balancer=pcgrad"],
+         "balancer: expected a rule of losses with trainer.strategy=fsdp"),
     ],
 )  # fmt: skip
 def test_parts_that_do_not_go_together_leave_no_folder(overrides: list[str], said: str) -> None:

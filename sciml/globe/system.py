@@ -152,8 +152,11 @@ def rehearse(given: Mapping[str, Any], part: Callable[[str], Any], ranks: int) -
     noise, members = given.get("noise", 0.0), given.get("members", 1)
     _require_noise(noise, given.get("noise_at_every_step", False), members)
     windows, evaluation, _, _ = map(part, ("windows", "evaluation", "network", "losses"))
+    batch = getattr(windows, "keywords", {}).get("batch")
+    if batch is None:
+        raise UserError("windows.batch: expected the windows of a step, got none; set a number")
     if given["archive"].get("make") is not None:
-        require_shares(windows.keywords["batch"], ranks)
+        require_shares(batch, ranks)
         return
     data = windows(archive=part("archive"), horizon=max(evaluation.steps))
     data.train_dataloader(0, ranks - 1, ranks)

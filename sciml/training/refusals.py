@@ -41,8 +41,19 @@ def require_match(
         require_no_clip(stretch)
 
 
-def require_sharding(balancer: Any, phases: Mapping[str, Phase]) -> None:
-    """Refuses what needs whole gradients or parameters, where each rank has a piece of them."""
+def require_sharding(objectives: Iterable[Any], balancer: Any, phases: Mapping[str, Phase]) -> None:
+    """Refuses what needs whole gradients or parameters, where each rank has a piece of them.
+
+    A layer is whole in its own forward and backward pass only: derivatives by the inputs of a
+    network, whose backward pass reaches into the forward one, find nothing there.
+    """
+    for objective in objectives:
+        kind = objective if isinstance(objective, type) else type(objective)
+        if issubclass(kind, Residuals):
+            raise UserError(
+                "trainer.strategy: expected auto or ddp, as residuals need whole parameters and "
+                f"{kind.__name__} is made of them, got fsdp; set trainer.strategy=auto"
+            )
     if getattr(balancer, "needs", "") != "losses":
         raise UserError(
             "balancer: expected a rule of losses with trainer.strategy=fsdp, which has gradients "

@@ -165,6 +165,8 @@ def test_a_rehearsal_finds_what_the_job_would_find_later(
     short = ["derivatives=autograd", "sampling.points.residual=1"]
     said = refused(*words, "helmholtz_2d/m4", *short, capsys=capsys)
     assert "expected a point of the equations for each of 2 ranks, got 1" in said
+    said = refused(*words, "helmholtz_2d/m4", "trainer.strategy=fsdp", capsys=capsys)
+    assert "residuals need whole parameters and CollocationLoss is made of them" in said
     said = refused(*words, "helmholtz_2d/levenberg_marquardt", capsys=capsys)
     assert "expected one process, got 2" in said and "trainer.devices" not in said
     said = refused(*TOY[:-1], "submit=false", "system.points=-1", capsys=capsys)
@@ -180,6 +182,9 @@ def test_data_are_not_made_on_the_login_node(capsys: pytest.CaptureFixture[str])
     )
     fsdp = ["trainer.strategy=fsdp", "balancer=pcgrad"]
     assert "rule of losses with trainer.strategy=fsdp" in refused(*words, *fsdp, capsys=capsys)
+    assert "windows.batch: expected the windows of a step, got none" in refused(
+        *words, "~windows.batch", capsys=capsys
+    )
     assert "evaluation: expected steps >= 1" in refused(
         *words, "evaluation.steps=[0]", capsys=capsys
     )
