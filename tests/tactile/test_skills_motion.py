@@ -156,6 +156,19 @@ def test_the_tangent_has_the_turning_block_in_it() -> None:
     torch.testing.assert_close(made, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
 
 
+def test_the_angle_does_not_depend_on_what_was_asked_before() -> None:
+    """A block that was seen tipped over lies on its stop when it is not touched."""
+    _, term = march(tensor(1e-3)[0], away=2e-3)
+    start = torch.zeros(term.contact.elements.n, 3).double()
+    far, none = seen(tensor(-1.0), tensor(0.0), tensor(math.pi / 2), LENGTH)[0], tensor(0.0)[0]
+    contact = term.contact.start(start, far, none)
+    tipped = (*contact, tensor(3.0)[0], start)  # beyond the angle from which it falls over
+    resting = (*contact, tensor(0.0)[0], start)
+    over = float(term.angle(start, start, far, none, *tipped))
+    assert over > 1
+    assert abs(float(term.angle(start, start, far, none, *resting))) < 1e-12
+
+
 def test_hinges_refuse() -> None:
     contact = RigidContact(dome_sensor(1).elements, "outer", block(), 1e9)
     with pytest.raises(UserError, match="mass > 0 kg"):

@@ -232,7 +232,7 @@ class HingedContact:
         """Newton's method between bounds that close in on a change of sign, rising."""
         u, before, hinge, friction, *memory = given
         side = self._side(u, before, hinge, friction, memory)
-        theta, low, high = float(self._latest[1][0] if self._latest else memory[3]), -np.inf, np.inf
+        theta, low, high = self._guess(given), -np.inf, np.inf
         for _ in range(ITERATIONS):
             left, rises = side(theta)
             low, high = (theta, high) if left < 0 else (low, theta)
@@ -244,6 +244,14 @@ class HingedContact:
             if high - low <= ACCURACY:
                 return self._with_slope(theta, given)
         raise Unconverged(f"the object finds no balance about its hinge ({left:.3g} N m are left)")
+
+    def _guess(self, given: tuple[Tensor, ...]) -> float:
+        """θ found last in the same solve of a step, else that at the step's start."""
+        if self._latest:
+            last, found = self._latest
+            if all(a.equal(b) for a, b in zip(last[1:], given[1:], strict=True)):
+                return float(found[0])
+        return float(given[-2])
 
     def _with_slope(self, theta: float, given: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """θ, and K_θθ with the curvature of the solid in it."""
@@ -279,8 +287,8 @@ class HingedContact:
             if rubs:
                 slip = _along(T, memory[1] + y - began)
                 t = t - law.traction(slip, limit, contact.stick)
-                slope = law.traction_slope(slip, limit, contact.stick)
-                dt = dt - _along(T, _along(slope, _along(T, way)))
+                slope = law.traction_slope(slip, limit, contact.stick, T)
+                dt = dt - _along(slope, way)
             A, at = contact.areas, torch.tensor(theta, dtype=u.dtype)
             moment = (A * (x * t[:, 2] - z * t[:, 0])).sum()
             of_it = (A * (x * dt[:, 2] - z * t[:, 2] - z * dt[:, 0] - x * t[:, 0])).sum()

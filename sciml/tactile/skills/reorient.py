@@ -75,7 +75,7 @@ class Standing:
         x, z = self.centre
         return self.box.distance(y - torch.tensor([x, 0.0, z], dtype=y.dtype))
 
-    def moment(self, theta: Float[Tensor, " t"]) -> Float[Tensor, " t"]:
+    def moment(self, theta: Float[Tensor, "*t"]) -> Float[Tensor, "*t"]:
         """Of the weight about the edge, N m; negative while it falls back."""
         x, z = self.centre
         return self.mass * GRAVITY * (x * theta.cos() + z * theta.sin())
@@ -262,7 +262,8 @@ class AngleError:
 
     def statistics(self, model: Tipping, batch: Goal) -> dict[str, tuple[Tensor, Tensor]]:
         planned, one = model(), torch.ones((), dtype=torch.float64)
-        needed = (planned.table[:, 0].abs() / planned.table[:, 1]).max()
+        across, up = planned.table.unbind(1)
+        needed = torch.where(up > 0, across.abs() / up, torch.inf).max()  # lifted, nothing holds it
         found = {
             "planned": planned.theta[-1],
             "angle": model.executed(model.touch)[-1],
