@@ -1,5 +1,7 @@
 """Contact with rigid solids: one energy, what is known of presses, friction that remembers."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,28 @@ def test_far_from_balance_a_deep_overlap_does_not_soften() -> None:
     given = (u, u, at, friction, *memory)
     assert float(torch.linalg.eigvalsh(contact.blocks(*given)).min()) < -1.0
     assert float(torch.linalg.eigvalsh(contact.convex_blocks(*given)).min()) > -1e-6
+
+
+def test_a_state_that_was_written_over_is_felt_anew(slab: Elements) -> None:
+    contact, at = RigidContact(slab, "top", Ball(0.006), 1e9), pose((0.01, 0.01, 0.0145))
+    u = torch.zeros(slab.n, 3).double()
+    with torch.no_grad():
+        first = contact.gaps(u, at)
+        u[:, 2] += 1e-4
+        at[0] += 1e-3
+        found = contact.gaps(u, at)
+        expected = RigidContact(slab, "top", Ball(0.006), 1e9).gaps(u, at)
+    assert not torch.equal(first, found) and torch.equal(found, expected)
+
+
+def test_what_was_felt_last_keeps_no_graph_alive(slab: Elements) -> None:
+    contact, at = RigidContact(slab, "top", Ball(0.006), 1e9), pose((0.01, 0.01, 0.0145))
+    u = 2 * torch.zeros(slab.n, 3).double().requires_grad_()
+    with torch.no_grad():
+        contact.gaps(u, at)
+    kept = weakref.ref(u)
+    del u
+    assert kept() is None
 
 
 def test_a_wide_flat_press_without_friction_is_uniaxial() -> None:

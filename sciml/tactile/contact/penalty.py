@@ -283,16 +283,17 @@ class RigidContact:
         return (T @ way[:, :, None])[:, :, 0]
 
     def _kept(self, name: str, function: Callable[..., Any], *given: Tensor) -> Any:
-        """The function's value, found once for the many calls at one state without gradients."""
+        """The function's value, found once for the many calls at one state without gradients.
+
+        A state is known by where its tensors lie and how often torch changed them; what numpy
+        writes into their memory goes unseen.
+        """
         if torch.is_grad_enabled():
             return function(*given)
         key = [(value.data_ptr(), value._version) for value in given]
         if name not in self._last or self._last[name][0] != key:
-            self._last[name] = (
-                key,
-                given,
-                function(*given),
-            )  # `given` stay alive, so keys are theirs
+            held = [value.detach() for value in given]  # the memory, without a graph behind it
+            self._last[name] = key, held, function(*given)
         return self._last[name][2]
 
     @cached_property
