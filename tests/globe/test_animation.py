@@ -56,14 +56,6 @@ def test_a_frame_for_every_lead_and_the_same_colours_in_all(tmp_path: Path) -> N
     assert changed(*still[:2], top=0, below=45) > 20
 
 
-def test_long_forecasts_are_thinned_and_end_with_the_last_lead() -> None:
-    assert animation.shown(20).tolist() == list(range(20))
-    for leads in (26, 60, 241):
-        chosen = animation.shown(leads)
-        assert len(chosen) <= 25 and chosen[-1] == leads - 1
-        assert len(set(np.diff(chosen))) == 1
-
-
 def test_a_film_that_is_too_large_is_made_smaller(tmp_path: Path, monkeypatch) -> None:
     large = animation.draw(result(4, noise=2.0), tmp_path).stat().st_size
     monkeypatch.setattr(animation, "BYTES", large // 2)
