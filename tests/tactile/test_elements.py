@@ -10,7 +10,8 @@ from sciml.tactile.elements import Elements
 from sciml.tactile.mesh import Mesh
 from sciml.tactile.shapes import block
 from sciml.tactile.simulator import Newton, Simulator
-from sciml.tactile.simulator.balance import Balance, Body
+from sciml.tactile.simulator.balance import Balance
+from sciml.tactile.simulator.body import Body
 
 SIZE, CELLS = (0.02, 0.03, 0.01), (2, 3, 2)
 MATERIALS = {

@@ -25,7 +25,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sciml.tactile.materials import AnySolid, Material, MixedSolid
-from sciml.tactile.simulator.balance import Balance, Body
+from sciml.tactile.simulator.balance import Balance
+from sciml.tactile.simulator.body import Body
 from sciml.tactile.simulator.geometry import cells
 from sciml.tactile.simulator.mixed import MixedBalance
 from sciml.tactile.simulator.newton import AnyBalance, AnySolver, Newton

@@ -17,7 +17,7 @@ from typing import Any, final
 import numpy as np
 
 from sciml.tactile.simulator.adjoint import Adjoint, March
-from sciml.tactile.simulator.balance import Body
+from sciml.tactile.simulator.body import Body
 from sciml.tactile.simulator.newton import AnySolver, Newton
 from sciml.tactile.simulator.recomputed import recomputed
 from sciml.tactile.simulator.schemes import Scheme, State

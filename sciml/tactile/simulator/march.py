@@ -18,7 +18,7 @@ from sciml.contracts import UserError
 from sciml.tactile.elements import Elements
 from sciml.tactile.materials import Material, MixedSolid
 from sciml.tactile.simulator.adjoint import Adjoint
-from sciml.tactile.simulator.balance import Body
+from sciml.tactile.simulator.body import Body
 from sciml.tactile.simulator.external import External
 from sciml.tactile.simulator.indefinite import SaddleSolver
 from sciml.tactile.simulator.journey import Journey

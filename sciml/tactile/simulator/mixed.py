@@ -16,7 +16,8 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from sciml.tactile.materials import MixedSolid
-from sciml.tactile.simulator.balance import Balance, Body, Evaluation, Parameters
+from sciml.tactile.simulator.balance import Balance, Evaluation, Parameters
+from sciml.tactile.simulator.body import Body
 from sciml.tactile.simulator.pressure import Pressure, Saddle
 
 #: K, B and C as `Saddle` takes them.
