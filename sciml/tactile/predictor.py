@@ -19,6 +19,7 @@ from sciml.tactile.moduli import young
 from sciml.tactile.objective import residuals
 from sciml.tactile.scene import Observed, Scene
 from sciml.tactile.sensor import lumped
+from sciml.tactile.simulator import QuasiStatic
 
 AXES = ["x", "y", "z"]
 #: Of fields that are zero but on the front.
@@ -95,13 +96,14 @@ def _bound(
 def dataset(scene: Scene, observed: Observed, material: Material) -> xarray.Dataset:
     """Time is the number of the step, or seconds where the scheme has them."""
     elements, trajectory = scene.sensor.elements, observed.trajectory
-    duration = 1.0 if scene.scheme is None else scene.scheme.duration(1.0)
-    time = np.arange(len(trajectory.u)) * duration
+    scheme = scene.scheme or QuasiStatic()
+    timeless = isinstance(scheme, QuasiStatic) and scheme.dt is None
+    time = np.arange(len(trajectory.u)) * scheme.duration(1.0)
     forces = [scene.forces(observed, step) for step in range(len(trajectory.u))]
     stack = lambda tensors: np.stack([t.detach().numpy() for t in tensors])  # noqa: E731
-    clock = {"long_name": "time", "units": "s"} if duration != 1.0 or scene.scheme else {
-        "long_name": "increment", "units": "1"
-    }  # fmt: skip
+    clock = {"long_name": "time", "units": "s"}
+    if timeless:
+        clock = {"long_name": "increment", "units": "1"}
     return xarray.Dataset(
         {
             "u": (

@@ -1,8 +1,6 @@
 """Assembles a tactile case: scene + unknowns + recording → `contracts.System`."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from sciml.contracts import LossTerms, System, UserError
 from sciml.tactile import figures
 from sciml.tactile.data import COMPARED, Presses, require_one
+from sciml.tactile.fingerprint import fingerprint
 from sciml.tactile.inclusion import Inclusion
 from sciml.tactile.materials import Material
 from sciml.tactile.metric import Errors, Touch, Truth
@@ -171,7 +170,7 @@ def recorded(
         every: steps of the simulation in each of the scene's, so that a fit has its own error in
             time to live with; a scheme's `dt` is that of the simulation.
     """
-    described = _described(scene, law, truth, every)
+    described = fingerprint(scene, law, truth, every)
     if path is not None and Path(path).is_file():
         found = read(path)
         if found.attributes.get("scene") == described:
@@ -206,20 +205,3 @@ def _value(known: float | Inclusion, scene: Scene) -> Tensor:
     if isinstance(known, Inclusion):
         return known.field(scene.sensor.elements)
     return torch.tensor(known, dtype=torch.float64)
-
-
-def _described(scene: Scene, law: Callable[..., Material], truth: Truth, every: int) -> str:
-    """A fingerprint of what makes a simulated recording."""
-    numbers = [scene.path.numpy().tobytes(), scene.sensor.elements.nodes.tobytes()]
-    numbers += [scene.sensor.pixels_at_rest.numpy().tobytes(), repr(scene.contact.solid).encode()]
-    text = repr((sorted(truth.items()), scene.contact.stiffness, scene.contact.stick))
-    text += repr((float(scene.friction), scene.scheme, every, _named(law)))
-    return hashlib.sha256(b"".join([*numbers, text.encode()])).hexdigest()[:16]
-
-
-def _named(law: Any) -> Any:
-    """A law and what it was given, without addresses in memory."""
-    if isinstance(law, partial):
-        given = [(key, _named(value)) for key, value in sorted(law.keywords.items())]
-        return _named(law.func), [_named(value) for value in law.args], given
-    return getattr(law, "__qualname__", law)

@@ -14,6 +14,7 @@ from sciml.tactile.moduli import young
 from sciml.tactile.predictor import dataset
 from sciml.tactile.scene import Scene
 from sciml.tactile.shapes import block
+from sciml.tactile.simulator import QuasiStatic
 from tests.tactile.sensors import THICK, flat
 
 DEPTH, WAY = 5e-4, 4e-4  # m
@@ -60,6 +61,24 @@ def test_lengths_are_those_of_the_path(slid) -> None:
     flow = np.linalg.norm(flow - flow[0], axis=-1)
     assert found["mean_marker_flow_px"] == pytest.approx(flow[-1].mean())
     assert found["largest_marker_flow_px"] == pytest.approx(flow.max())
+
+
+@pytest.mark.parametrize(
+    ("scheme", "unit", "end"),
+    [
+        (None, "1", 2.0),
+        (QuasiStatic(), "1", 2.0),
+        (QuasiStatic(dt=1.0), "s", 2.0),
+        (QuasiStatic(dt=0.1), "s", 0.2),
+    ],
+)
+def test_time_has_seconds_where_the_scheme_has(scheme, unit: str, end: float) -> None:
+    above = THICK + 0.005
+    stations = [[0.0, 0.0, above], [0.0, 0.0, above - 1e-4]]
+    scene = Scene(flat(degree=1), Ball(0.005), stations, 2, 0.0, 1e9, scheme=scheme)
+    with torch.no_grad():
+        time = dataset(scene, scene(), scene.sensor.material).time
+    assert time.attrs["units"] == unit and float(time[-1]) == pytest.approx(end)
 
 
 def test_nothing_touches_at_the_start(slid) -> None:
