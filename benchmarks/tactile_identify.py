@@ -21,7 +21,7 @@ ALIKE = 1.01
 def identify(seed: int, words: list[str]) -> dict[str, Any]:
     """The case tactile_identify by L-BFGS: errors of the constants after every gradient."""
     parts = compose.build(compose.compose("tactile_identify/default", [f"seed={seed}", *words]))
-    model, seen, truth = parts.system.model, parts.system.data.seen, parts.system.metric.truth
+    model, seen, truth = parts.system.model, parts.system.data.seen[0], parts.system.metric.truth
     optimizer = parts.phases["fit"].optimizer(model.parameters())
     rows: list[dict[str, float]] = []
     start = time.process_time()
@@ -47,7 +47,7 @@ def evolution(seed: int, words: list[str], evaluations: int) -> dict[str, Any]:
     import cma
 
     parts = compose.build(compose.compose("tactile_identify/default", [f"seed={seed}", *words]))
-    model, seen, truth = parts.system.model, parts.system.data.seen, parts.system.metric.truth
+    model, seen, truth = parts.system.model, parts.system.data.seen[0], parts.system.metric.truth
     assert isinstance(model, Simulation)
     unknowns, rows, spent = list(model.parameters()), [], [0]
 

@@ -1,4 +1,4 @@
-"""What a recording gives to a fit: one batch, the same at every step, with its noise."""
+"""What recordings give to a fit: all presses at every step, shared by the ranks, with noise."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -31,20 +31,44 @@ class Seen:
     force_noise: float
     compared: tuple[str, ...] = COMPARED
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> "Seen":
+
+@final
+@dataclass(frozen=True, eq=False)
+class Share:
+    """Some of all presses.
+
+    Args:
+        presses: number of the scene and what was seen of it.
+        total: of the presses of all ranks together.
+        ranks: that share them.
+    """
+
+    presses: tuple[tuple[int, Seen], ...]
+    total: int = 1
+    ranks: int = 1
+
+    @property
+    def counts(self) -> float:
+        """What the terms of these count for in the mean over ranks."""
+        return self.ranks * len(self) / self.total
+
+    def __len__(self) -> int:
+        return len(self.presses)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Share":
         """Itself: mechanics is in float64 on the CPU."""
         return self
 
 
 @final
 class Presses:
-    """Endless batches of one recording, split by time into what is fitted and what is held out.
+    """Endless batches of the same presses; each rank simulates its share of them.
 
     Args:
-        recording: with markers.
+        recordings: with markers, one of each press.
         noise: standard deviation as a share of the largest flow and the largest force.
         seed: of noise that is added (`add`), for recordings that a simulation made.
-        add: whether to add the noise to the recording, which has none of its own.
+        add: whether to add the noise to the recordings, which have none of their own.
         compared: "markers", "force", or both.
 
     Raises:
@@ -53,7 +77,7 @@ class Presses:
 
     def __init__(
         self,
-        recording: Recording,
+        recordings: Sequence[Recording],
         noise: float = 0.01,
         seed: int = 0,
         add: bool = False,
@@ -63,41 +87,27 @@ class Presses:
             raise UserError(f"compared: expected some of {COMPARED}, got {list(compared)!r}")
         if not noise > 0:
             raise UserError(f"noise: expected a share > 0 of the largest value, got {noise!r}")
-        flow = recording.flow()
-        assert recording.markers is not None
-        if not np.isfinite(flow).all():
-            lost = int((~np.isfinite(flow)).any((0, 2)).sum())
-            raise UserError(
-                f"recording: expected markers that are seen at all times, got {lost} lost ones; "
-                "leave them out"
-            )
-        marker_noise, force_noise = (
-            noise * float(np.abs(x).max()) for x in (flow, recording.force)
-        )
-        markers, force = recording.markers.copy(), recording.force.copy()
-        if add:
-            rng = np.random.default_rng(seed)
-            markers += marker_noise * rng.normal(size=markers.shape)
-            force += force_noise * rng.normal(size=force.shape)
-        self.seen = Seen(
-            torch.from_numpy(markers),
-            torch.from_numpy(force),
-            marker_noise,
-            force_noise,
-            tuple(compared),
+        self.compared = tuple(compared)
+        seeds = [seed, *([seed, number] for number in range(1, len(recordings)))]
+        self.seen = tuple(
+            _seen(one, noise, np.random.default_rng(its) if add else None, self.compared)
+            for one, its in zip(recordings, seeds, strict=True)
         )
 
-    def train_dataloader(self, start: int, rank: int, ranks: int) -> Iterator[Seen]:
-        """The press again and again.
+    def train_dataloader(self, start: int, rank: int, ranks: int) -> Iterator[Share]:
+        """The share of `rank` of all presses, again and again.
 
         Raises:
-            UserError: more ranks than the one press.
+            UserError: more ranks than presses.
         """
-        require_one(ranks)
-        return itertools.repeat(self.seen)
+        n = len(self.seen)
+        require_shares(n, ranks)
+        own = range(rank * n // ranks, (rank + 1) * n // ranks)
+        return itertools.repeat(Share(tuple((k, self.seen[k]) for k in own), n, ranks))
 
-    def val_dataloader(self) -> Iterator[Seen]:
-        yield self.seen
+    def val_dataloader(self) -> Iterator[Share]:
+        """Every press alone."""
+        return (Share(((number, seen),)) for number, seen in enumerate(self.seen))
 
     def refresh(self, model: nn.Module, objective: Any, step: int) -> None:
         """Nothing changes."""
@@ -109,9 +119,33 @@ class Presses:
         """There is no state."""
 
 
-def require_one(ranks: int) -> None:
-    """Refuses more ranks than presses, of which there is one."""
-    if ranks > 1:
+def require_shares(presses: int, ranks: int) -> None:
+    """Refuses more ranks than presses."""
+    if presses < ranks:
         raise UserError(
-            f"presses: expected one for each of {ranks} ranks, got 1; set trainer.devices=1"
+            f"presses: expected one for each of {ranks} ranks, got {presses}; set "
+            f"trainer.devices={presses}, or add presses (more)"
         )
+
+
+def _seen(
+    recording: Recording,
+    noise: float,
+    rng: np.random.Generator | None,
+    compared: tuple[str, ...],
+) -> Seen:
+    flow = recording.flow()
+    assert recording.markers is not None
+    if not np.isfinite(flow).all():
+        lost = int((~np.isfinite(flow)).any((0, 2)).sum())
+        raise UserError(
+            f"recording: expected markers that are seen at all times, got {lost} lost ones; "
+            "leave them out"
+        )
+    marker_noise, force_noise = (noise * float(np.abs(x).max()) for x in (flow, recording.force))
+    markers, force = recording.markers.copy(), recording.force.copy()
+    if rng is not None:
+        markers += marker_noise * rng.normal(size=markers.shape)
+        force += force_noise * rng.normal(size=force.shape)
+    given = torch.from_numpy(markers), torch.from_numpy(force)
+    return Seen(*given, marker_noise, force_noise, compared)

@@ -16,7 +16,7 @@ import xarray
 from jaxtyping import Float
 from torch import Tensor
 
-from sciml.tactile.data import Seen
+from sciml.tactile.data import Share
 from sciml.tactile.inclusion import Inclusion
 from sciml.tactile.model import Simulation
 from sciml.tactile.surface import Surface
@@ -87,15 +87,17 @@ class Errors:
     def __init__(self, truth: Truth | None = None) -> None:
         self.truth = dict(truth or {})
 
-    def statistics(self, model: Simulation, batch: Seen) -> dict[str, tuple[Tensor, Tensor]]:
+    def statistics(self, model: Simulation, batch: Share) -> dict[str, tuple[Tensor, Tensor]]:
         values = model.values()
-        observed = model.simulate(values)
         one = torch.ones((), dtype=torch.float64)
-        pixels = (observed.markers - batch.markers)[1:].square().sum(-1)
-        newtons = (observed.wrench[:, :3] - batch.force)[1:].square().sum(-1)
+        pixels, newtons = [], []
+        for number, seen in batch.presses:
+            observed = model.simulate(values, number)
+            pixels.append((observed.markers - seen.markers)[1:].square().sum(-1).flatten())
+            newtons.append((observed.wrench[:, :3] - seen.force)[1:].square().sum(-1))
         found = {
-            "marker": (pixels.sum(), one * pixels.numel()),
-            "force": (newtons.sum(), one * newtons.numel()),
+            "marker": (torch.cat(pixels).sum(), one * sum(map(len, pixels))),
+            "force": (torch.cat(newtons).sum(), one * sum(map(len, newtons))),
         }
         for name, value in values.items():
             known = self.truth.get(name)

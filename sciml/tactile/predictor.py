@@ -33,12 +33,13 @@ class Simulated:
     """`contracts.Predictor` of a simulation.
 
     Args:
-        seen: what was recorded, kept as `…_reference` beside what came out.
+        seen: what was recorded of every press; that of the first, which is shown, is kept as
+            `…_reference` beside what came out.
         truth: name → value of constants that are known; of a field the inclusion.
     """
 
-    def __init__(self, seen: Seen | None = None, truth: Truth | None = None) -> None:
-        self.seen, self.truth = seen, dict(truth or {})
+    def __init__(self, seen: Sequence[Seen] = (), truth: Truth | None = None) -> None:
+        self.seen, self.truth = tuple(seen), dict(truth or {})
 
     def __call__(self, model: nn.Module, request: Mapping[str, Any]) -> Iterator[xarray.Dataset]:
         assert isinstance(model, Simulation)
@@ -46,8 +47,8 @@ class Simulated:
             values = model.values()
             observed = model.simulate(values)
             found = dataset(model.scene, observed, model.material(values))
-            if self.seen is not None:
-                found = found.assign(_reference(self.seen))
+            if self.seen:
+                found = found.assign(_reference(self.seen[0]))
                 scalars = {name: value for name, value in values.items() if not value.ndim}
                 if scalars:
                     found = found.assign(self._constants(model, scalars, values))
@@ -63,7 +64,7 @@ class Simulated:
             true = known.field(model.scene.sensor.elements).numpy()
             said = {"long_name": f"{name} of every cell that made the recording"}
             found[f"{name}_truth"] = ("cell", true, said)
-        if self.seen is not None:
+        if self.seen:
             bound = _bound(model, name, values, self.seen)
             said = {"long_name": f"least s.d. of log {name} of one cell, all others known"}
             found[f"{name}_bound"] = ("cell", bound, {**said, "units": "1"})
@@ -72,25 +73,26 @@ class Simulated:
     def _constants(
         self, model: Simulation, scalars: dict[str, Any], values: Mapping[str, Any]
     ) -> dict[str, Any]:
-        seen = self.seen
-        assert seen is not None
-
         def rows(changed: Mapping[str, Any]) -> Any:
-            return torch.cat(list(residuals(model.simulate({**values, **changed}), seen).values()))
+            given = {**values, **changed}
+            every = [residuals(model.simulate(given, n), seen) for n, seen in enumerate(self.seen)]
+            return torch.cat([part for found in every for part in found.values()])
 
         return _intervals(confidence(rows, scalars), self.truth)
 
 
 def _bound(
-    model: Simulation, name: str, values: Mapping[str, Tensor], seen: Seen
+    model: Simulation, name: str, values: Mapping[str, Tensor], presses: Sequence[Seen]
 ) -> Float[np.ndarray, " m"]:
-    """1/√F_jj of the logarithm of a field."""
+    """1/√F_jj of the logarithm of a field; the information of presses adds up."""
     log = values[name].cpu().log().requires_grad_()
-    with torch.enable_grad():
-        observed = model.simulate({**values, name: log.exp()})
-        rows = torch.cat(list(residuals(observed, seen).values()))
-        information = diagonal(rows, log, DRAWS)
-    return 1 / information.clamp(min=1e-300).sqrt().numpy()
+    information = torch.zeros_like(log)
+    for number, seen in enumerate(presses):
+        with torch.enable_grad():
+            observed = model.simulate({**values, name: log.exp()}, number)
+            rows = torch.cat(list(residuals(observed, seen).values()))
+            information = information + diagonal(rows, log, DRAWS, seed=number)
+    return 1 / information.detach().clamp(min=1e-300).sqrt().numpy()
 
 
 def dataset(scene: Scene, observed: Observed, material: Material) -> xarray.Dataset:

@@ -1,6 +1,7 @@
 """Assembles a tactile case: scene + unknowns + recording → `contracts.System`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from sciml.contracts import LossTerms, System, UserError
 from sciml.tactile import figures
-from sciml.tactile.data import COMPARED, Presses, require_one
+from sciml.tactile.data import COMPARED, Presses, require_shares
 from sciml.tactile.fingerprint import fingerprint
 from sciml.tactile.inclusion import Inclusion
 from sciml.tactile.materials import Material
@@ -52,6 +53,15 @@ def simulate(scene: Scene, film: bool = True, vtk: bool = False) -> System:
 simulate.untrained = True  # type: ignore[attr-defined]
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Press:
+    """What was done to a gel at rest, in however many places, and what its sensor recorded."""
+
+    scene: Scene
+    recording: Recording
+
+
 def identify(
     scene: Scene,
     law: Callable[..., Material],
@@ -63,6 +73,7 @@ def identify(
     seed: int = 0,
     smooth: Mapping[str, float] | None = None,
     compared: Sequence[str] = COMPARED,
+    more: Sequence[Press] = (),
 ) -> System:
     """Constants of a sensor from what it recorded.
 
@@ -79,28 +90,45 @@ def identify(
             loss term of its own, is quadratic (see `variation`).
         compared: "markers", "force", or both; a path that is given moves markers much alike
             whatever the stiffness, and they then bring in little but the mesh's error.
+        more: further presses of the same gel, which count as much as the first; ranks share them.
 
     Raises:
         UserError: a recording of another number of times or markers than the scene's; variations
-            of what is no unknown field.
+            of what is no unknown field; a field and presses on unlike meshes.
     """
-    data = Presses(recording, noise, seed, add_noise, compared)
-    wanted = (scene.steps + 1, len(scene.sensor.markers), 2)
-    if tuple(data.seen.markers.shape) != wanted:
-        raise UserError(
-            f"recording: expected markers [time, marker, pixel] = {list(wanted)}, as the scene "
-            f"has, got {list(data.seen.markers.shape)}; give the scene the recording's path and "
-            "markers"
-        )
-    model = Simulation(scene, law, unknowns)
+    presses = [Press(scene, recording), *more]
+    data = Presses([one.recording for one in presses], noise, seed, add_noise, compared)
+    for press, seen in zip(presses, data.seen, strict=True):
+        wanted = (press.scene.steps + 1, len(press.scene.sensor.markers), 2)
+        if tuple(seen.markers.shape) != wanted:
+            raise UserError(
+                f"recording: expected markers [time, marker, pixel] = {list(wanted)}, as the scene "
+                f"has, got {list(seen.markers.shape)}; give the scene the recording's path and "
+                "markers"
+            )
+    model = Simulation([press.scene for press in presses], law, unknowns)
+    _require_one_mesh(model)
     return System(
         model=model,
-        objective=Misfit(_variations(model, smooth or {}), data.seen.compared),
+        objective=Misfit(_variations(model, smooth or {}), data.compared),
         data=data,
         metric=Errors(truth),
         predictor=Simulated(data.seen, truth),
         figures=figures.Figures(scene),
     )
+
+
+def _require_one_mesh(model: Simulation) -> None:
+    """Where a field is unknown, whose values belong to cells."""
+    if all(not value.ndim for value in model.values().values()):
+        return
+    cells = [scene.sensor.elements.cells for scene in model.scenes]
+    for number, one in enumerate(cells):
+        if not np.array_equal(one, cells[0]):
+            raise UserError(
+                f"more: expected the mesh of the first press, as fields are by cell, got "
+                f"{len(one)} cells and not the same {len(cells[0])} in press {number}"
+            )
 
 
 def _variations(model: Simulation, smooth: Mapping[str, float]) -> dict[str, TotalVariation]:
@@ -124,9 +152,9 @@ def rehearse(given: Mapping[str, Any], part: Callable[[str], Any], ranks: int) -
     Args:
         given: the arguments of `identify` as they are written.
         part: makes the one of this name.
-        ranks: that there will be.
+        ranks: that share the presses.
     """
-    require_one(ranks)
+    require_shares(1 + len(given.get("more") or ()), ranks)
     for name in ("scene", "law", "unknowns"):
         part(name)
 
@@ -177,7 +205,7 @@ def recorded(
             return found
     values = {name: _value(known, scene) for name, known in truth.items()}
     with torch.no_grad():
-        observed = Simulation(scene, law).simulate(values, _refined(scene.path, every))
+        observed = Simulation(scene, law).simulate(values, path=_refined(scene.path, every))
     times = range(0, len(observed.markers), every)
     duration = 1.0 if scene.scheme is None else scene.scheme.duration(1.0)
     made = simulated(

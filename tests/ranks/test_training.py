@@ -1,4 +1,4 @@
-"""Two ranks train a PINN and a forecaster as one process does at the same global batch.
+"""Two ranks train a PINN, a forecaster and a gel as one process does at the same global batch.
 
 With rules of balancing that read gradients, points that follow the residual, noise and symmetries,
 and shares that are not even.

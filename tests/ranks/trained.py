@@ -4,9 +4,11 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import planets
 import torch
+from omegaconf import DictConfig, OmegaConf
 
 from sciml import compose
 from sciml.training.run import train
@@ -26,6 +28,7 @@ WEATHER = [
 DOUBLE = ["+phases.one_step.precision=float64", "+phases.two_steps.precision=float64"]
 BF16 = ["+phases.one_step.precision=bf16-mixed", "+phases.two_steps.precision=bf16-mixed"]
 TWICE = ["+phases.one_step.accumulate=2", "+phases.two_steps.accumulate=2"]
+ADAM = "phases.fit.optimizer={_target_:torch.optim.Adam,_partial_:true,lr:0.05}"
 #: Name → case and overrides; sets of points and batches that two ranks cannot share evenly.
 CASES = {
     "annealing_rad": ("helmholtz_2d/m4", [*HELMHOLTZ, "sampling=rad"]),
@@ -60,7 +63,18 @@ CASES = {
         "weather_shallow_water/default",
         [*WEATHER, *DOUBLE, "balancer=relobralo", "network.width=32", "network.layers=2"],
     ),
+    "presses": (
+        "tactile_identify/default",
+        [*("sensor.mesh.cells=[4,4,1]", "finer.mesh.cells=[4,4,1]", "sensor.degree=1"),
+         *("finer.degree=1", "scene.steps=[2,1]", ADAM),
+         *("phases.fit.steps=4", "balancer=ntk", "balancer.every=2")],
+    ),
 }  # fmt: skip
+#: Paths of further presses of the gel: with the first, three for two ranks.
+STATIONS = (
+    [[0.0, 0.0, 0.012], [0.0, 0.0, 0.0116], [0.0004, 0.0, 0.0116]],
+    [[-0.001, 0.0, 0.012], [-0.001, 0.0, 0.0117], [-0.001, 0.0005, 0.0117]],
+)
 #: What differs between one process and two: four windows at once, or twice two. In bf16 those that
 #: go through the network together are the same: gradients of the weights are rounded.
 ONLY = {
@@ -74,9 +88,25 @@ ONLY = {
 CUT = 6
 
 
+def press(config: DictConfig, stations: list[list[float]]) -> dict[str, Any]:
+    """Another press, with a recording of its own."""
+    scene, recording = (
+        OmegaConf.to_container(config[key], resolve=False) for key in ("scene", "recording")
+    )
+    recording["scene"] |= {"stations": stations}
+    return {
+        "_target_": "sciml.tactile.system.Press",
+        "scene": scene | {"stations": stations},
+        "recording": recording | {"path": None},
+    }
+
+
 def carried_out(case: str, words: list[str], ranks: int, run: Path):
     """The parts of a run that is trained to its end, or goes on to it, and what comes of it."""
-    parts = compose.build(compose.compose(case, words))
+    config = compose.compose(case, words)
+    if case.startswith("tactile"):
+        config.more = [press(config, stations) for stations in STATIONS]
+    parts = compose.build(config)
     settings = replace(parts.settings, nodes=ranks)
     if ranks > 1 and settings.strategy == "auto":
         settings = replace(settings, strategy="ddp")

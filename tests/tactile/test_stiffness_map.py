@@ -14,7 +14,7 @@ from sciml.tactile.inclusion import Inclusion, weighted_median
 from sciml.tactile.scene import Scene
 from sciml.tactile.sensor import Camera, Pinhole, Sensor, grid, looking
 from sciml.tactile.shapes import block, pad
-from sciml.tactile.system import identify, recorded
+from sciml.tactile.system import Press, identify, recorded
 from sciml.tactile.unknowns import Positive
 from sciml.tactile.variation import TotalVariation
 
@@ -127,9 +127,11 @@ def sensor(cells: tuple[int, int, int]) -> Sensor:
     )  # fmt: skip
 
 
-def scene(cells: tuple[int, int, int]) -> Scene:
-    stations = [[0.0, 0.0, 0.008], [0.0, 0.0, 0.0077], [0.002, 0.001, 0.0077]]
-    return Scene(sensor(cells), Ball(0.004), stations, [1, 1], 0.0, 1e9)
+STATIONS = [[0.0, 0.0, 0.008], [0.0, 0.0, 0.0077], [0.002, 0.001, 0.0077]]
+
+
+def scene(cells: tuple[int, int, int], stations: list[list[float]] = STATIONS) -> Scene:
+    return Scene(sensor(cells), Ball(0.004), stations, 1, 0.0, 1e9)
 
 
 def law(E):
@@ -146,7 +148,7 @@ def system(**keys):
 
 def test_every_term_has_the_gradient_of_differences() -> None:
     parts = system(smooth={"E": 0.1})
-    model, batch = parts.model, parts.data.seen
+    model, batch = parts.model, next(parts.data.train_dataloader(0, 0, 1))
     z = model.unknowns["E"].z
     rng = np.random.default_rng(0)
     z.data += torch.from_numpy(0.2 * rng.normal(size=len(z)))
@@ -169,7 +171,7 @@ def test_a_field_without_a_variation_has_two_terms_and_a_metric() -> None:
     parts = system()
     assert parts.objective.terms == ("markers", "force")
     with torch.no_grad():
-        sums = parts.metric.statistics(parts.model, parts.data.seen)
+        sums = parts.metric.statistics(parts.model, next(parts.data.val_dataloader()))
     found = parts.metric.value({k: float(s / w) for k, (s, w) in sums.items()})
     assert found["found/E"] == 0 and found["background/E"] == pytest.approx(2e5)
     assert "rel_error/E" not in found
@@ -199,7 +201,7 @@ def test_one_branch_by_numbers_is_the_series_of_one() -> None:
 def test_what_is_not_compared_is_no_term_and_no_row() -> None:
     parts = system(compared=["force"])
     assert parts.objective.terms == ("force",)
-    rows = parts.objective.residuals(parts.model, parts.data.seen)
+    rows = parts.objective.residuals(parts.model, next(parts.data.val_dataloader()))
     assert {name: len(r) for name, r in rows.items()} == {"force": 6}
     with pytest.raises(UserError, match="compared: expected some of"):
         system(compared=["pressure"])
@@ -208,3 +210,53 @@ def test_what_is_not_compared_is_no_term_and_no_row() -> None:
 def test_variations_of_what_is_no_field_are_refused() -> None:
     with pytest.raises(UserError, match="expected unknown fields, of which there are"):
         system(smooth={"nu": 0.1})
+
+
+def press(cells: tuple[int, int, int], *places: tuple[float, float]) -> Press:
+    first, *_ = places
+    stations = [[*first, 0.008], *([x, y, 0.0077] for x, y in places)]
+    recording = recorded(scene((5, 5, 3), stations), law, {"E": BALL})
+    return Press(scene(cells, stations), recording)
+
+
+def test_shares_of_ranks_have_the_terms_gradients_and_traces_of_all_presses() -> None:
+    """Three presses of one and two steps for two ranks, and a variation that both have whole."""
+    more = [press((4, 4, 2), (-0.002, 0.0)), press((4, 4, 2), (0.0, -0.002))]
+    parts = system(smooth={"E": 0.1}, more=more)
+    model, objective = parts.model, parts.objective
+    z = model.unknowns["E"].z
+    z.data += torch.from_numpy(0.2 * np.random.default_rng(0).normal(size=len(z)))
+
+    def of(rank: int, ranks: int) -> dict[str, torch.Tensor]:
+        batch = next(parts.data.train_dataloader(0, rank, ranks))
+        rows, signs = objective.residuals(model, batch), objective.signs(batch, 3)
+        found = {}
+        for name, term in objective(model, batch).items():
+            found[name] = term.detach()
+            ways = (2 * rows[name] / len(rows[name]), signs[name] / len(rows[name]) ** 0.5)
+            for key, way in zip(("gradient", "trace"), ways, strict=True):
+                (row,) = torch.autograd.grad(rows[name], z, way, retain_graph=True)
+                found[f"{name} {key}"] = row
+        return found
+
+    alone, shares = of(0, 1), [of(rank, 2) for rank in (0, 1)]
+    for name, whole in alone.items():
+        mean = (shares[0][name] + shares[1][name]) / 2
+        torch.testing.assert_close(mean, whole, rtol=1e-9, atol=1e-12, msg=name)
+    with pytest.raises(UserError, match="expected one for each of 4 ranks, got 3; set trainer"):
+        parts.data.train_dataloader(0, 0, 4)
+
+
+def test_more_presses_leave_less_unknown() -> None:
+    more = [press((4, 4, 2), (-0.002, 0.0))]
+    bounds = []
+    for keys in ({}, {"more": more}):
+        parts = system(**keys)
+        (found,) = parts.predictor(parts.model, {})
+        bounds.append(found.E_bound.values)
+    assert (bounds[1] <= bounds[0] * (1 + 1e-12)).all() and (bounds[1] < 0.9 * bounds[0]).any()
+
+
+def test_fields_of_presses_on_unlike_meshes_are_refused() -> None:
+    with pytest.raises(UserError, match="more: expected the mesh of the first press"):
+        system(more=[press((4, 4, 1), (0.0, 0.0))])
