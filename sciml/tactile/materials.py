@@ -284,6 +284,8 @@ def _young_poisson_pressure(E: Constant, nu: Constant) -> tuple[Tensor, Tensor]:
 
 
 def _constant(value: Constant) -> Tensor:
+    if isinstance(value, str):  # of a configuration
+        raise UserError(f"material: expected a number, got {value!r}")
     found = torch.as_tensor(value, dtype=torch.float64)
     if found.ndim > 1:
         raise UserError(

@@ -1,5 +1,6 @@
 """The film of a touch: its frames, its size, its pixels the same again, and what is drawn in it."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import xarray
 from PIL import Image
 
 from sciml.tactile.contact import Ball, Box, HalfSpace
-from sciml.tactile.figures import animation
+from sciml.tactile.figures import animation, space
 from sciml.tactile.figures.space import outline
 from sciml.tactile.predictor import dataset
 from sciml.tactile.scene import Scene
@@ -54,6 +55,17 @@ def test_a_film_that_is_too_large_is_made_smaller(tmp_path: Path, monkeypatch) -
     size = animation.draw(found, scene, tmp_path).stat().st_size
     monkeypatch.setattr(animation, "BYTES", size // 2)
     assert animation.draw(found, scene, tmp_path).stat().st_size <= size // 2
+
+
+def test_heights_are_enlarged_and_a_front_that_nothing_touches_has_some(tmp_path: Path) -> None:
+    scene, found = pressed(False)
+    caption = space.draw(found, scene, tmp_path)[1]
+    deep = 1e3 * float(np.ptp(found.u.values[-1][..., 2][scene.sensor.surface.nodes]))
+    enlarged = float(caption.split("× ")[1].split(")")[0])
+    assert enlarged * deep >= 0.24 * 1e3 * np.ptp(found.node_position.values[:, 0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        space.draw(found.isel(time=[0]), scene, tmp_path)
 
 
 def test_outlines_lie_on_the_solid() -> None:

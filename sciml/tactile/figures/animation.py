@@ -118,7 +118,7 @@ class _Seen:
         image_plane(axes, width, height)
         axes.grid(False)
         axes.set(ylabel="")
-        named = "camera" if sensor.optics is not None else "distance along the ray, less at rest"
+        named = "camera" if sensor.optics is not None else "distance along the ray, change"
         axes.set_title(named)
         if sensor.optics is None:
             colour_bar(axes, self.drawn)

@@ -129,12 +129,12 @@ def _maps(sensor: Sensor, u: Tensor, run: Path, forces: Tensor | None) -> tuple[
     with sheet(run, "maps", (11.0, 2.75 * rows)) as (figure, path):
         panels = figure.subplots(rows, 3, squeeze=False)
         nearer = _since_rest(view, rest, "distance") * 1e3
-        name = "distance along the ray, less at rest"
+        name = "distance along the ray, change"
         image(panels[0, 0], view, sensor.camera, nearer, name, "mm", True)
         turned = _since_rest(view, rest, "smooth_normals")
         tilt = float(np.nanmax(turned[:, :2].abs()))
         for axis, axes in enumerate(panels[0, 1:]):
-            name = f"{'xy'[axis]} of the normal, less at rest"
+            name = f"{'xy'[axis]} of the normal, change"
             image(axes, view, sensor.camera, turned[:, axis], name, "", True, tilt)
         if forces is not None:
             traction = lumped(sensor.surface, u, forces)

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from sciml.tactile.scene import Scene
 
 FRAME = "#5b6570"
-#: Heights are enlarged until they take so much of the width, or by three.
-TALL, ENLARGED = 0.25, 3.0
-#: Of the axes, which leave much room around them.
-ZOOM = 1.15
+#: Heights are enlarged by three, within these shares of the width, and never made smaller.
+ENLARGED, TALL = 3.0, (0.25, 0.5)
 #: Circles of latitude and longitude of an outline; its height above the front, as a share.
 RINGS, SECTORS, SHOWN = 24, 24, 0.12
 
@@ -80,9 +78,11 @@ class Space:
         return 1e3 * turned[inside]
 
     def _frame(self) -> None:
-        span = self.high - self.low
-        tall = max(ENLARGED * span[2], TALL * span[0])
-        self.axes.set_box_aspect((span[0], span[1], tall), zoom=ZOOM)
+        span = np.maximum(self.high - self.low, 1e-3)  # what is flat has some height, too
+        self.high = self.low + span
+        tall = max(span[2], np.clip(ENLARGED * span[2], *(share * span[0] for share in TALL)))
+        self.enlarged = float(tall / span[2])
+        self.axes.set_box_aspect((span[0], span[1], tall))
         self.axes.locator_params(nbins=5)
         self.axes.set(
             xlim=(self.low[0], self.high[0]), ylim=(self.low[1], self.high[1]),
@@ -98,9 +98,10 @@ def draw(dataset: xarray.Dataset, scene: "Scene", run: Path) -> tuple[Path, str]
         space = Space(figure, 111, last, scene, outlined=False)
         figure.colorbar(space.front, ax=space.axes, shrink=0.6, pad=0.12, label="pressure (kPa)")
     deepest = 1e3 * float(-dataset.u.values[-1][..., 2].min())
+    heights = f" (heights × {space.enlarged:.2g})" if space.enlarged > 1.05 else ""
     return path, (
-        f"The front after the last step, deformed by up to {deepest:.3g} mm downwards (heights "
-        f"enlarged), coloured by the pressure, up to {space.pressure.max():.3g} kPa."
+        f"The front after the last step, deformed by up to {deepest:.3g} mm downwards{heights}, "
+        f"coloured by the pressure, up to {space.pressure.max():.3g} kPa."
     )
 
 
