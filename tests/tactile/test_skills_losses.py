@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sciml.contracts import UserError
-from sciml.tactile.objects.hinged import GRAVITY
+from sciml.tactile.objects.rigid import GRAVITY
 from sciml.tactile.skills.follow import Force, Wavy
 from sciml.tactile.skills.goal import Goal
 from sciml.tactile.skills.reorient import Standing, Tipping, Turn

@@ -31,11 +31,9 @@ from sciml.contracts import UserError
 from sciml.physics import contact as law
 from sciml.tactile.contact.penalty import RigidContact
 from sciml.tactile.contact.pose import into_frame, rotation
-from sciml.tactile.objects.rigid import composed
+from sciml.tactile.objects.rigid import GRAVITY, composed
 from sciml.tactile.simulator.newton import Unconverged
 
-#: Standard gravity, m s⁻² (CGPM 1901).
-GRAVITY = 9.80665
 AXIS = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
 #: rad to which θ is found, and by which it may change in one iteration.
 ACCURACY, LONGEST = 1e-15, 0.05

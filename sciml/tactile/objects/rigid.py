@@ -33,8 +33,9 @@ from sciml.tactile.objects.seam import State
 if TYPE_CHECKING:
     import trimesh
 
-#: Standard gravity, m s⁻² (CGPM 1901), downwards.
-GRAVITY = torch.tensor([0.0, 0.0, -9.80665], dtype=torch.float64)
+#: Standard gravity, m s⁻² (CGPM 1901), and the same downwards.
+GRAVITY = 9.80665
+DOWNWARDS = torch.tensor([0.0, 0.0, -GRAVITY], dtype=torch.float64)
 NONE = torch.zeros(3, dtype=torch.float64)
 
 
@@ -61,7 +62,7 @@ class RigidBody:
     centre: Float[Tensor, "3"] = NONE
     velocity: Float[Tensor, "3"] = NONE
     spin: Float[Tensor, "3"] = NONE
-    gravity: Float[Tensor, "3"] = GRAVITY
+    gravity: Float[Tensor, "3"] = DOWNWARDS
 
     def __post_init__(self) -> None:
         if not float(self.mass.detach()) > 0:

@@ -31,7 +31,8 @@ from torch import Tensor, nn
 
 from sciml.contracts import LossTerms, UserError
 from sciml.tactile.contact import Box
-from sciml.tactile.objects.hinged import GRAVITY, HingedContact
+from sciml.tactile.objects.hinged import HingedContact
+from sciml.tactile.objects.rigid import GRAVITY
 from sciml.tactile.simulator import Simulator
 from sciml.tactile.skills.goal import Goal
 from sciml.tactile.skills.touch import NEWTON, Touch, Touched
