@@ -67,8 +67,8 @@ ARCHIVE = ("sciml/globe/archive.py", "sciml/globe/archive/*")
 
 #: One dependency, one door: module → the files that may import it.
 DOORS: dict[str, tuple[str, ...]] = {
-    "hydra": ("sciml/compose.py",),
-    "omegaconf": ("sciml/compose.py",),
+    "hydra": ("sciml/compose/*",),
+    "omegaconf": ("sciml/compose/*",),
     "pytorch_lightning": ("sciml/training/*",),
     "lightning_fabric": ("sciml/training/*",),
     "lightning": (),  # the same classes under a second name: isinstance fails across the two

@@ -10,6 +10,7 @@ import pytest
 
 from sciml import catalogue, compose, diagnosis, runs, tables
 from sciml.catalogue import SEARCH_VARIABLE
+from sciml.compose import execution
 from sciml.contracts import UserError
 
 CASES = Path(__file__).parent / "cases"
@@ -341,7 +342,7 @@ def test_other_exceptions_pass_as_they_are(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(compose, "build", fail)
+    monkeypatch.setattr(execution, "build", fail)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         compose.main(["toy/default"], [])
 

@@ -12,6 +12,7 @@ import pytest
 
 from sciml import catalogue, checks, cli, compose, diagnosis
 from sciml.catalogue import SEARCH_VARIABLE
+from sciml.compose import configuration
 
 ROOT = Path(__file__).resolve().parents[1]
 WALK = ROOT / "docs/add_a_case.md"
@@ -113,7 +114,7 @@ def check_configuration(name: str, words: list[str]) -> None:
         overrides = [re.sub(r"=([^\[{(,]*),[^\[{]*$", r"=\1", word) for word in overrides]
     for case in asked.cases:
         config = compose.compose(case, overrides)
-        checks.check_run(*reversed(compose._plain(config)))
+        checks.check_run(*reversed(configuration.unwrapped(config)))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])

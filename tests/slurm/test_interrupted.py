@@ -4,12 +4,13 @@ import json
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from sciml import cli, compose
+from sciml import cli
 from sciml.launch import record
 from tests.slurm.cluster import Cluster, until
 from tests.slurm.jobs import (
@@ -59,7 +60,7 @@ def test_a_signal_before_python_runs_starts_the_job_again(here: Path) -> None:
     python = here / "python"
     python.write_text(
         f"#!/bin/bash\n[ -e {here}/once ] || {{ touch {here}/once; kill -USR1 $$; }}\n"
-        f'exec {compose.sys.executable} "$@"\n'
+        f'exec {sys.executable} "$@"\n'
     )
     python.chmod(0o755)
     submit("run", f"hpc.python={python}", case="toy")

@@ -2,11 +2,12 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from sciml import cli, compose, runs
+from sciml import cli, runs
 from sciml.launch import record
 from tests.slurm.cluster import Cluster, until
 from tests.slurm.jobs import STARTS_WITHIN, ended, log, sciml, state, submit
@@ -83,7 +84,7 @@ def test_what_sbatch_refuses_is_passed_on(capsys: pytest.CaptureFixture[str]) ->
 
 def test_as_a_user_does(slurm: Cluster, here: Path) -> None:
     """`sciml submit helmholtz_2d/m4 hpc=local nodes=2`, and the log until the end."""
-    program = [compose.sys.executable, "-m", "sciml"]
+    program = [sys.executable, "-m", "sciml"]
     words = ["submit", "helmholtz_2d/m4", "hpc=local", "nodes=2", "run_dir=m4"]
     short = ["phases.adam.steps=20", "derivatives=autograd", "sampling.grid=[21,21]"]
     environment = slurm.variables() | {"PYTHONPATH": str(ROOT)}
