@@ -10,7 +10,7 @@ import planets
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from sciml import compose
+from sciml import compose, runs
 from sciml.training.run import train
 
 HELMHOLTZ = [
@@ -122,12 +122,12 @@ def main(folder: Path, ranks: int, names: list[str]) -> None:
         run.mkdir(exist_ok=True)
         if "trainer.strategy=fsdp" in words:
             carried_out(case, [*words, f"phases.two_steps.steps={CUT - 5}"], ranks, run)
-            if compose.runs.rank() == 0:
+            if runs.rank() == 0:
                 shutil.copytree(run, folder / "cut")
         parts, outcome = carried_out(case, words, ranks, run)
         state = {f"model.{k}": v for k, v in outcome.model.state_dict().items()}
         state |= {f"balancer.{k}": v for k, v in parts.balancer.state_dict().items()}
-        torch.save(state, folder / f"{name}_{compose.runs.rank()}.pt")
+        torch.save(state, folder / f"{name}_{runs.rank()}.pt")
 
 
 if __name__ == "__main__":
