@@ -6,6 +6,7 @@ marker_error = √mean |Δ pixels|², force_error = √mean |Δ force|²; value/
 with an inclusion dice/E, centre_error/E, ratio/E, background/E and found/E (see `inclusion`).
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
@@ -46,6 +47,8 @@ class Touch:
         flow = found.markers.values - found.markers.values[0]
         flow = np.hypot(flow[..., 0], flow[..., 1])
         peak = int(normal.argmax())
+        if not found.contact_area.values.any():
+            warnings.warn(_UNTOUCHED, stacklevel=2)
         numbers = {
             "peak_normal_force_N": normal[peak],
             "normal_force_N": normal[-1],
@@ -70,6 +73,8 @@ def _direction(
     length = np.linalg.norm(mean)
     return mean / length if length > 0 else np.array([0.0, 0.0, 1.0])
 
+
+_UNTOUCHED = "scene: nothing was touched at any step; move stations nearer to the sensor's front"
 
 #: Name → value that made a recording, or the inclusion of a field.
 Truth = Mapping[str, float | Inclusion]
