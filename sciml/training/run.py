@@ -77,7 +77,10 @@ class Settings:
 @final
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves: the weights to be judged, what it cost, where it went on."""
+    """What a run leaves: the weights to be judged, what it cost, where it went on.
+
+    Under FSDP rank 0 alone has the trained weights; the others' model is that of the start.
+    """
 
     model: nn.Module
     steps: int

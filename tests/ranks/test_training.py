@@ -59,6 +59,8 @@ def end(folder: Path, name: str, rank: int) -> dict[str, torch.Tensor]:
 def test_ranks_end_with_the_same_bits(ends, name):
     one, other = (end(ends(name)[2], name, rank) for rank in range(2))
     assert one.keys() == other.keys()
+    if name == "weather_sharded":  # rank 0 alone puts the weights together
+        one = {key: value for key, value in one.items() if not key.startswith("model.")}
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
