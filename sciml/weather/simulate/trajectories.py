@@ -11,6 +11,7 @@ that was cut short goes on where it stopped, to the same numbers.
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sciml import locks
 from sciml.calculus.sphere import LatLon
 from sciml.contracts import UserError
 from sciml.globe.archive import stores
@@ -154,6 +156,25 @@ def write(path: str | Path, atmosphere: Atmosphere, plan: Plan, recipe: Mapping[
         UserError: something else at `path`, a full disk, a run that blew up.
     """
     path, made = Path(path), json.dumps(dict(recipe), sort_keys=True)
+    with _alone(path):
+        return _written(path, atmosphere, plan, made)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process makes it, while the other ranks of a run wait."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.with_name(f".{path.name}.lock").open("a")
+    except OSError:  # nothing can be made there: it is there already, or the writer says why not
+        yield
+        return
+    with file:
+        locks.take(file, wait=True)
+        yield
+
+
+def _written(path: Path, atmosphere: Atmosphere, plan: Plan, made: str) -> Path:
     if path.exists() and _whole(path, made):
         return path
     attributes = {"title": atmosphere.title, **atmosphere.attributes, "recipe": made}
