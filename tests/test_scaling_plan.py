@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import scaling  # noqa: E402
 import scaling_plan as plan  # noqa: E402
+from scaling_rank import SIZES  # noqa: E402
 
 CELLS, REFINEMENT, WIDTH, LAYERS = 3000, 2, 16, 3
 
@@ -86,7 +87,7 @@ def test_a_transformer_costs_six_operations_a_weight_and_token():
 
 
 def test_the_model_of_communication_is_found_again():
-    sweep = {str(s): 50e-6 + s / 2e9 for s in scaling.SIZES}
+    sweep = {str(s): 50e-6 + s / 2e9 for s in SIZES}
     found = scaling.fitted(sweep, 2)  # 2 (N - 1)/N is 1
     assert found["alpha_us"] == pytest.approx(50) and found["beta_gb_s"] == pytest.approx(2)
     assert scaling.reduced_in(found, 2e9, 2) == pytest.approx(1.00005)
