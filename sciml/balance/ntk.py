@@ -87,8 +87,8 @@ def one_probe(step: Step, seed: int) -> dict[str, Tensor]:
             for name, r in rows.items()
         }
     traces = [
-        along(signs(r, seed + number), r, step.parameters).square().sum() / len(r)
-        for number, r in enumerate(rows.values())
+        along(signs(r, seed_of("NTK", seed, name)), r, step.parameters).square().sum() / len(r)
+        for name, r in rows.items()
     ]
     return dict(zip(rows, step.average(torch.stack(traces)).unbind(), strict=True))
 

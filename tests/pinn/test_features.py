@@ -363,7 +363,7 @@ def test_an_objective_without_a_jacobian_is_refused():
     with pytest.raises(
         UserError, match="linearises its residuals, got ReLU; set network.placement"
     ):
-        system.model.network.place(system.model, torch.nn.ReLU(), first_batch(system))
+        system.model.network.place(system.model, torch.nn.ReLU(), [first_batch(system)])
 
 
 @pytest.mark.slow

@@ -30,6 +30,8 @@ ROUND_OFF = 1e-11
 DIGITS = 4 * np.finfo(float).eps
 #: Share of the residual that a linear solve on an old factor may leave.
 ENOUGH = 1e-3
+#: Share of the residual that no linear solve need go below.
+ACCURATE = 1e-6
 #: Share of the forces out of balance from which a start is good enough.
 NEAR = 0.03
 #: Share of the forces out of balance from which a state counts as far from it.
@@ -88,8 +90,8 @@ class Newton:
             goal = max(goal, _round_off(balance, at, K))
             if size <= goal:
                 return at, iteration
-            share = size / max(at.force_scale, size)
-            accuracy = min(1e-2, 0.1 * max(goal / size, share))
+            share = 0.0 if far else size / at.force_scale  # stiff contact far off hides the rest
+            accuracy = min(1e-2, max(0.1 * goal / size, 0.1 * share, ACCURATE))
             direction, slope = self._direction(balance, at, K, solver, accuracy)
             at = self._searched(balance, at, direction, slope)
         raise Unconverged(
