@@ -31,6 +31,7 @@ AuthInfo=socket={root}/munge/munge.sock,cred_expire=5
 CredType=cred/munge
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SlurmctldPort={port}
+FirstJobId={first}
 SlurmctldPidFile={root}/run/slurmctld.pid
 SlurmdPidFile={root}/run/slurmd-%n.pid
 StateSaveLocation={root}/state
@@ -106,7 +107,8 @@ class Cluster:
             f"RealMemory={MEMORY} State=UNKNOWN"
             for i in _numbers()
         )
-        text = CONFIGURATION.format(root=self.root, host=host, port=port, nodes=nodes)
+        first = 1 + port % 90 * 100  # Lightning's port follows from it: unlike in two clusters
+        text = CONFIGURATION.format(root=self.root, host=host, port=port, first=first, nodes=nodes)
         self.configuration.write_text(text)
         (self.root / "cgroup.conf").write_text("CgroupAutomount=no\nConstrainCores=no\n")
         key = self.root / "munge" / "munge.key"
